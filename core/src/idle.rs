@@ -29,6 +29,12 @@
 //! **No permit is left over.** A bit is both the announcement and the permit; it cannot count
 //! beyond one, and a wake that finds no bit leaves nothing behind.
 //!
+//! # Waiters
+//!
+//! A worker that waits for something in particular ([`IdleSet::wait`]) can only help with part of the
+//! work. Such waiters have bits of their own, on the same cache line, and a publisher turns to them
+//! only when nobody sleeps freely. What ends their wait comes by `unpark` alone.
+//!
 //! # Hunger
 //!
 //! Beside the bits stands a count of the workers that have nothing to do, asleep or searching. It is
@@ -54,13 +60,38 @@ pub const WORKERS_PER_WORD: usize = usize::BITS as usize;
 
 /// Storage for the bits of [`WORKERS_PER_WORD`] workers.
 #[derive(Debug)]
-pub struct Word(CachePadded<AtomicUsize>);
+pub struct Word(CachePadded<Bits>);
+
+#[derive(Debug)]
+struct Bits {
+    /// Who takes any work.
+    free: AtomicUsize,
+    /// Who takes descendants of what it waits for.
+    waiting: AtomicUsize,
+}
+
+/// Which work a sleeper takes.
+#[derive(Clone, Copy)]
+enum Role {
+    Free,
+    Waiting,
+}
+
+impl Bits {
+    #[inline(always)]
+    fn of(&self, role: Role) -> &AtomicUsize {
+        match role {
+            Role::Free => &self.free,
+            Role::Waiting => &self.waiting,
+        }
+    }
+}
 
 impl Word {
     const_fn! {
         /// Nobody sleeps.
         pub const fn new() -> Self {
-            Word(CachePadded::new(AtomicUsize::new(0)))
+            Word(CachePadded::new(Bits { free: AtomicUsize::new(0), waiting: AtomicUsize::new(0) }))
         }
     }
 }
@@ -115,18 +146,39 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         worker: WorkerId,
         look: impl FnOnce() -> Option<T>,
     ) -> Option<T> {
-        self.announce(worker);
+        self.announce(worker, Role::Free);
         platform.sleeper_fence();
         if let Some(found) = look() {
-            if !self.retract(worker) {
+            if !self.retract(worker, Role::Free) {
                 self.wake(platform, 1, &[]);
             }
             return Some(found);
         }
-        while self.is_announced(worker) {
+        while self.is_announced(worker, Role::Free) {
             platform.park(worker);
         }
         None
+    }
+
+    /// Sleeps until woken or until `look` finds something; `look` is asked after the announcement
+    /// and whenever `park` returns. What ends the wait must `unpark` the worker.
+    pub fn wait<T>(
+        &self,
+        platform: &impl Platform,
+        worker: WorkerId,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        self.announce(worker, Role::Waiting);
+        platform.sleeper_fence();
+        let found = loop {
+            let found = look();
+            if found.is_some() || !self.is_announced(worker, Role::Waiting) {
+                break found;
+            }
+            platform.park(worker);
+        };
+        self.retract(worker, Role::Waiting);
+        found
     }
 
     /// Wakes up to `count` sleeping workers, those in `near` first, in that order, and returns how
@@ -156,50 +208,65 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         self.hungry.fetch_sub(1, order!("idle.hungry.leave", Relaxed));
     }
 
-    /// Whether `worker` sleeps or is about to.
-    pub fn is_announced(&self, worker: WorkerId) -> bool {
-        let (word, bit) = self.place(worker);
+    fn is_announced(&self, worker: WorkerId, role: Role) -> bool {
+        let (word, bit) = self.place(worker, role);
         // Relaxed: being woken carries no data. The woken worker's next look may still miss the
         // work, but then its next announcement reads the claimer's clearing of the bit, so its
         // `sleeper_fence` follows the claimer's `publisher_fence` and S3 sees the work.
         word.load(order!("idle.park.check", Relaxed)) & bit != 0
     }
 
-    /// How many workers sleep: an estimate.
+    /// How many workers sleep, waiters apart: an estimate.
     pub fn asleep(&self) -> usize {
         // Relaxed: an estimate.
-        let bits = |word: &Word| word.0.load(order!("idle.asleep", Relaxed)).count_ones() as usize;
+        let bits =
+            |word: &Word| word.0.free.load(order!("idle.asleep", Relaxed)).count_ones() as usize;
         self.words.as_ref().iter().map(bits).sum()
     }
 
-    fn announce(&self, worker: WorkerId) {
-        let (word, bit) = self.place(worker);
+    fn announce(&self, worker: WorkerId, role: Role) {
+        let (word, bit) = self.place(worker, role);
         // Relaxed: ordered by the `sleeper_fence` that follows.
         word.fetch_or(bit, order!("idle.sleep.announce", Relaxed));
     }
 
     /// Whether the bit was still there: `false` means that a wake was consumed.
-    fn retract(&self, worker: WorkerId) -> bool {
-        let (word, bit) = self.place(worker);
+    fn retract(&self, worker: WorkerId, role: Role) -> bool {
+        let (word, bit) = self.place(worker, role);
         // Relaxed: who cleared the bit is decided by this word's own order.
         word.fetch_and(!bit, order!("idle.sleep.retract", Relaxed)) & bit != 0
     }
 
     #[inline(always)]
     fn nobody_sleeps(&self) -> bool {
-        // Relaxed: ordered by the `publisher_fence` before it.
-        self.words.as_ref().iter().all(|word| word.0.load(order!("idle.wake.look", Relaxed)) == 0)
+        // Relaxed: ordered by the `publisher_fence` before them.
+        let empty = |word: &Word| {
+            word.0.free.load(order!("idle.wake.look", Relaxed)) == 0
+                && word.0.waiting.load(order!("idle.wake.look_waiting", Relaxed)) == 0
+        };
+        self.words.as_ref().iter().all(empty)
     }
 
     #[cold]
     fn wake_some(&self, platform: &impl Platform, count: usize, near: &[WorkerId]) -> usize {
+        let woken = self.wake_role(platform, count, near, Role::Free);
+        woken + self.wake_role(platform, count - woken, near, Role::Waiting)
+    }
+
+    fn wake_role(
+        &self,
+        platform: &impl Platform,
+        count: usize,
+        near: &[WorkerId],
+        role: Role,
+    ) -> usize {
         let mut woken = 0;
-        let anyone = (0..self.words.as_ref().len()).flat_map(|index| self.bits_of(index));
+        let anyone = (0..self.words.as_ref().len()).flat_map(|index| self.bits_of(index, role));
         for worker in near.iter().copied().chain(anyone) {
             if woken == count {
                 break;
             }
-            if self.claim(worker) {
+            if self.claim(worker, role) {
                 platform.unpark(worker);
                 woken += 1;
             }
@@ -208,9 +275,9 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
     }
 
     /// The workers of one word that slept when it was loaded.
-    fn bits_of(&self, index: usize) -> impl Iterator<Item = WorkerId> {
+    fn bits_of(&self, index: usize, role: Role) -> impl Iterator<Item = WorkerId> {
         // Relaxed: `claim` decides.
-        let mut bits = self.words.as_ref()[index].0.load(order!("idle.wake.scan", Relaxed));
+        let mut bits = self.words.as_ref()[index].0.of(role).load(order!("idle.wake.scan", Relaxed));
         core::iter::from_fn(move || {
             let bit = bits.trailing_zeros() as usize;
             if bit == WORKERS_PER_WORD {
@@ -222,8 +289,8 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
     }
 
     /// Takes the duty to wake `worker`; `false` if it is awake or somebody else has the duty.
-    fn claim(&self, worker: WorkerId) -> bool {
-        let (word, bit) = self.place(worker);
+    fn claim(&self, worker: WorkerId, role: Role) -> bool {
+        let (word, bit) = self.place(worker, role);
         // Relaxed: a hint; the next line decides.
         if word.load(order!("idle.wake.test", Relaxed)) & bit == 0 {
             return false;
@@ -234,9 +301,10 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
     }
 
     #[inline(always)]
-    fn place(&self, worker: WorkerId) -> (&AtomicUsize, usize) {
+    fn place(&self, worker: WorkerId, role: Role) -> (&AtomicUsize, usize) {
         let index = worker.index();
-        (&self.words.as_ref()[index / WORKERS_PER_WORD].0, 1 << (index % WORKERS_PER_WORD))
+        let bits = &self.words.as_ref()[index / WORKERS_PER_WORD].0;
+        (bits.of(role), 1 << (index % WORKERS_PER_WORD))
     }
 }
 
@@ -274,7 +342,7 @@ mod tests {
         let set = IdleSet::<[Word; 2]>::fixed();
         let platform = Log(Mutex::default());
         for index in [1, 5, 70, 127] {
-            set.announce(worker(index));
+            set.announce(worker(index), Role::Free);
         }
         assert_eq!(set.asleep(), 4);
         assert_eq!(set.wake(&platform, 2, &[worker(3), worker(70)]), 2);
@@ -287,7 +355,7 @@ mod tests {
     fn a_wake_that_is_not_needed_is_passed_on() {
         let set = IdleSet::<[Word; 1]>::fixed();
         let platform = Log(Mutex::default());
-        set.announce(worker(1));
+        set.announce(worker(1), Role::Free);
         let found = set.sleep(&platform, worker(0), || {
             assert_eq!(set.wake(&platform, 1, &[worker(0)]), 1);
             Some("work")
@@ -302,8 +370,8 @@ mod tests {
         let set = IdleSet::<[Word; 1]>::fixed();
         let platform = Log(Mutex::default());
         assert_eq!(set.wake(&platform, 3, &[worker(0)]), 0);
-        set.announce(worker(0));
-        assert!(set.is_announced(worker(0)));
-        assert!(set.retract(worker(0)));
+        set.announce(worker(0), Role::Free);
+        assert!(set.is_announced(worker(0), Role::Free));
+        assert!(set.retract(worker(0), Role::Free));
     }
 }

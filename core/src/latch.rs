@@ -82,10 +82,16 @@ impl CountLatch {
         self.word.load(order!("latch.look", Acquire)) >> WAITER_BITS == 0
     }
 
+    /// Registers who waits. One waiter at a time, which looks once more before it parks.
+    pub fn register(&self, waiter: WorkerId) {
+        // Relaxed: a decrement that comes later in this word's order returns the waiter; one that
+        // came earlier is seen by the waiter's next look, which follows in the same thread.
+        self.word.fetch_or(waiter.index() + 1, order!("latch.wait.register", Relaxed));
+    }
+
     /// Registers `waiter` and calls `park` until the count is zero. One waiter at a time.
     pub fn wait_with(&self, waiter: WorkerId, mut park: impl FnMut()) {
-        // Relaxed: the loop below acquires. If the count was zero, nobody unparks, and nobody parks.
-        self.word.fetch_or(waiter.index() + 1, order!("latch.wait.register", Relaxed));
+        self.register(waiter);
         while !self.is_done() {
             park();
         }

@@ -55,6 +55,10 @@ pub trait Platform: Sync {
     /// Nanoseconds since some fixed moment. Never goes back. Read only on rare paths.
     fn now_ns(&self) -> u64;
 
+    /// Slots became free while [`Scheduler::starving`](crate::scheduler::Scheduler::starving)
+    /// says that somebody outside waits for one. Does nothing by default.
+    fn slots_freed(&self) {}
+
     /// The publisher's half of the barrier between "work was published" and "who sleeps?".
     ///
     /// A platform whose [`Platform::sleeper_fence`] acts on all processors at once may leave this
@@ -74,4 +78,26 @@ pub trait Platform: Sync {
         // Weaker: both miss each other. Model: idle::no_wakeup_is_lost.
         fence(order!("idle.sleep.fence", SeqCst));
     }
+}
+
+/// What happens when a task panics.
+///
+/// Where panics abort, as in most firmware, `Panic` is [`core::convert::Infallible`] and `catch`
+/// just calls.
+pub trait Unwind {
+    /// What a panic carries.
+    type Panic: Send;
+
+    /// Calls `f` and catches its panic.
+    ///
+    /// # Errors
+    ///
+    /// The panic.
+    fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Self::Panic>;
+
+    /// Goes on with a caught panic, in whoever joins the task.
+    fn resume(panic: Self::Panic) -> !;
+
+    /// A task panicked that nobody joins.
+    fn unhandled(&self, panic: Self::Panic);
 }
