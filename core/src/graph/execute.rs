@@ -1,0 +1,205 @@
+//! Workers going through a run.
+
+use core::cell::Cell;
+
+use super::{Node, NodeIndex, Outcome, Plan, Run, RunError};
+use crate::platform::{Platform, Unwind};
+use crate::scheduler::Storage;
+use crate::task::{Frame, Kind, SlotIndex};
+use crate::worker::Worker;
+
+/// How many ready successors are published at a time.
+const BATCH: usize = 32;
+
+/// All that a worker needs to go on with a run.
+struct Execution<'r, G, N, B> {
+    plan: &'r Plan<G>,
+    run: &'r Run<N>,
+    body: &'r B,
+    slot: SlotIndex,
+}
+
+impl<G, N, B> Clone for Execution<'_, G, N, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<G, N, B> Copy for Execution<'_, G, N, B> {}
+
+impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
+    /// Calls `body` for each node of `plan` after its predecessors have ended, on any workers, and
+    /// waits for the end. Meanwhile the worker helps with the run and its descendants only.
+    ///
+    /// `body` must not panic; an adapter makes a panic an [`Outcome::Failed`].
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`], before anything ran.
+    pub fn run_graph<G, N, B>(&self, plan: &Plan<G>, run: &mut Run<N>, body: &B) -> Result<(), RunError>
+    where
+        G: AsRef<[u32]> + Sync,
+        N: AsRef<[Node]> + Sync,
+        B: for<'w> Fn(&Worker<'w, S, P>, &Run<N>, NodeIndex) -> Outcome + Sync,
+    {
+        if run.nodes() != plan.nodes() {
+            return Err(RunError::Nodes { run: run.nodes(), plan: plan.nodes() });
+        }
+        let Some(slot) = self.take_slot() else {
+            return Err(RunError::Exhausted(self.scheduler().arena.exhausted()));
+        };
+        run.begin(plan.sinks());
+        let run = &*run;
+        let (outer, frame) = (self.frame(), Frame::of(slot));
+        let memory = self.scheduler().arena.slot(slot);
+        memory.label(Kind::Run, outer, self.depth_below(outer));
+        let execution = Execution { plan, run, body, slot };
+        let go_on = move |worker: &Worker<'_, S, P>, node| execution.go_on(worker, node, &Cell::new(0));
+        // SAFETY: 1. the slot was just taken. 2. `wait_for` below does not return before the last
+        // node has ended, and what `go_on` borrows outlives this call. 3. four words fit.
+        unsafe { memory.store_run::<Worker<'_, S, P>, _>(go_on) };
+        self.within(frame, || execution.start(self));
+        self.wait_for(frame, || run.pending.is_done(), || run.pending.register(self.id()));
+        self.give_slot(slot);
+        Ok(())
+    }
+}
+
+impl<G: AsRef<[u32]>, N: AsRef<[Node]>, B> Execution<'_, G, N, B> {
+    fn start<S: Storage, P: Platform + Unwind>(&self, worker: &Worker<'_, S, P>)
+    where
+        B: for<'w> Fn(&Worker<'w, S, P>, &Run<N>, NodeIndex) -> Outcome,
+    {
+        let overflow = Cell::new(0);
+        let mut ready = Ready::new(self, worker, &overflow);
+        for &root in self.plan.roots() {
+            ready.add(root);
+        }
+        if let Some(first) = ready.finish() {
+            self.go_on(worker, first, &overflow);
+        }
+    }
+
+    /// Ends `node`, then whichever successor became ready first, and so on.
+    fn go_on<S: Storage, P: Platform + Unwind>(
+        &self,
+        worker: &Worker<'_, S, P>,
+        mut node: NodeIndex,
+        overflow: &Cell<u32>,
+    ) where
+        B: for<'w> Fn(&Worker<'w, S, P>, &Run<N>, NodeIndex) -> Outcome,
+    {
+        loop {
+            let outcome = match self.run.verdict_before(node) {
+                None => (self.body)(worker, self.run, node),
+                Some(outcome) => outcome,
+            };
+            self.run.record(node, outcome);
+            let next = self.end(worker, node, outcome, overflow);
+            match next.or_else(|| self.pop_overflow(overflow)) {
+                Some(next) => node = next,
+                None => return,
+            }
+        }
+    }
+
+    /// Tells the successors of a node that has ended; returns one that became ready.
+    #[inline(always)]
+    fn end<S: Storage, P: Platform + Unwind>(
+        &self,
+        worker: &Worker<'_, S, P>,
+        node: NodeIndex,
+        outcome: Outcome,
+        overflow: &Cell<u32>,
+    ) -> Option<NodeIndex> {
+        let successors = self.plan.successors(node);
+        if outcome.dooms_successors() {
+            self.doom_all(node, outcome, successors);
+        }
+        if successors.is_empty() {
+            worker.count_sink(&self.run.pending);
+            return None;
+        }
+        let mut ready = Ready::new(self, worker, overflow);
+        for &successor in successors {
+            if self.run.arrive(successor, self.plan.in_degree(successor)) {
+                ready.add(successor);
+            }
+        }
+        ready.finish()
+    }
+
+    #[cold]
+    fn doom_all(&self, node: NodeIndex, outcome: Outcome, successors: &[NodeIndex]) {
+        let cause = match outcome {
+            Outcome::Skipped { root_cause } => root_cause,
+            _ => node,
+        };
+        self.run.taint();
+        for &successor in successors {
+            self.run.doom(successor, cause);
+        }
+    }
+
+    fn pop_overflow(&self, overflow: &Cell<u32>) -> Option<NodeIndex> {
+        let node = overflow.get().checked_sub(1)?;
+        overflow.set(self.run.linked(node));
+        Some(node)
+    }
+}
+
+/// Collects the nodes that became ready together: the first is kept, the others are published.
+struct Ready<'e, 'r, 'w, 's, G, N, B, S: Storage, P> {
+    execution: &'e Execution<'r, G, N, B>,
+    worker: &'w Worker<'s, S, P>,
+    first: Option<NodeIndex>,
+    batch: heapless::Vec<NodeIndex, BATCH>,
+    /// Where nodes go that find no room in the deque: a list through the run, plus one.
+    overflow: &'e Cell<u32>,
+}
+
+impl<'e, 'r, 'w, 's, G, N, B, S, P> Ready<'e, 'r, 'w, 's, G, N, B, S, P>
+where
+    N: AsRef<[Node]>,
+    S: Storage,
+    P: Platform + Unwind,
+{
+    #[inline(always)]
+    fn new(
+        execution: &'e Execution<'r, G, N, B>,
+        worker: &'w Worker<'s, S, P>,
+        overflow: &'e Cell<u32>,
+    ) -> Self {
+        Ready { execution, worker, first: None, batch: heapless::Vec::new(), overflow }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, node: NodeIndex) {
+        if self.first.is_none() {
+            self.first = Some(node);
+        } else if let Err(node) = self.batch.push(node) {
+            self.publish();
+            let pushed = self.batch.push(node);
+            debug_assert_eq!(pushed, Ok(()), "the batch was emptied");
+        }
+    }
+
+    #[inline(always)]
+    fn finish(mut self) -> Option<NodeIndex> {
+        if !self.batch.is_empty() {
+            self.publish();
+        }
+        self.first
+    }
+
+    /// Publishes the batch, the most urgent to be popped first.
+    #[inline]
+    fn publish(&mut self) {
+        let mut nodes = self.batch.iter().rev().copied();
+        self.worker.publish_nodes(self.execution.slot, &mut nodes);
+        for node in nodes {
+            self.overflow.set(self.execution.run.link(node, self.overflow.get()));
+        }
+        self.batch.clear();
+    }
+}

@@ -1,0 +1,218 @@
+//! The immutable half of a graph.
+
+use core::fmt;
+
+use super::run::Verdict;
+use crate::scheduler::Word;
+
+/// The number of a node in its plan.
+pub type NodeIndex = u32;
+
+/// The largest number of nodes of a plan: a queue word holds a node beside its run.
+pub const MAX_NODES: usize = {
+    let (word, verdict) = (Word::MAX_NODES, Verdict::MAX_NODES);
+    if word < verdict { word } else { verdict }
+};
+
+/// Arrays that are not a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// There are more than [`MAX_NODES`] nodes.
+    TooManyNodes {
+        /// The number given.
+        nodes: usize,
+    },
+    /// An array has the wrong length.
+    Length {
+        /// Which array.
+        array: &'static str,
+        /// Its length.
+        given: usize,
+        /// The length it should have, or at least.
+        needed: usize,
+    },
+    /// The offsets do not grow, or do not end at the number of edges.
+    Offsets {
+        /// The first node whose edges are misplaced.
+        node: NodeIndex,
+    },
+    /// An edge leads to a node that does not exist.
+    Edge {
+        /// Where it starts.
+        from: NodeIndex,
+        /// Where it leads.
+        to: NodeIndex,
+    },
+    /// The edges form a cycle.
+    Cycle {
+        /// A node that is on it, or that only comes after it.
+        node: NodeIndex,
+    },
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlanError::TooManyNodes { nodes } => write!(f, "{nodes} nodes: at most {MAX_NODES}"),
+            PlanError::Length { array, given, needed } => {
+                write!(f, "`{array}` has {given} elements where {needed} are needed")
+            }
+            PlanError::Offsets { node } => {
+                write!(f, "the offsets of node {node} do not grow, or do not end at the last edge")
+            }
+            PlanError::Edge { from, to } => {
+                write!(f, "the edge from node {from} leads to node {to}, which does not exist")
+            }
+            PlanError::Cycle { node } => {
+                write!(f, "node {node} waits for itself: remove one edge of the cycle")
+            }
+        }
+    }
+}
+
+impl core::error::Error for PlanError {}
+
+/// An immutable task graph over the storage `S`: `successors[offsets[n] .. offsets[n + 1]]` are
+/// those of node `n`, the most urgent first.
+#[derive(Clone, Debug)]
+pub struct Plan<S> {
+    offsets: S,
+    successors: S,
+    in_degrees: S,
+    roots: S,
+    sinks: usize,
+    root_count: usize,
+}
+
+impl<S: AsRef<[u32]> + AsMut<[u32]>> Plan<S> {
+    /// Checks the edges and fills `in_degrees` (one element per node) and `roots` (at least one per
+    /// node without predecessors). `scratch` needs two elements per node. O(nodes + edges).
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError`] if the arrays do not describe a graph without cycles.
+    pub fn new(
+        offsets: S,
+        successors: S,
+        mut in_degrees: S,
+        mut roots: S,
+        scratch: &mut [u32],
+    ) -> Result<Self, PlanError> {
+        let nodes = offsets.as_ref().len().saturating_sub(1);
+        check_shape(offsets.as_ref(), successors.as_ref())?;
+        let given = in_degrees.as_ref().len();
+        if given != nodes {
+            return Err(PlanError::Length { array: "in_degrees", given, needed: nodes });
+        }
+        let given = scratch.len();
+        if given < 2 * nodes {
+            return Err(PlanError::Length { array: "scratch", given, needed: 2 * nodes });
+        }
+        in_degrees.as_mut().fill(0);
+        for &to in successors.as_ref() {
+            in_degrees.as_mut()[to as usize] += 1;
+        }
+        let root_count = list_roots(in_degrees.as_ref(), roots.as_mut())?;
+        let sinks = offsets.as_ref().windows(2).filter(|pair| pair[0] == pair[1]).count();
+        let plan = Plan { offsets, successors, in_degrees, roots, sinks, root_count };
+        plan.check_cycles(scratch)?;
+        Ok(plan)
+    }
+}
+
+fn check_shape(offsets: &[u32], successors: &[u32]) -> Result<(), PlanError> {
+    let nodes = offsets.len().saturating_sub(1);
+    if nodes > MAX_NODES {
+        return Err(PlanError::TooManyNodes { nodes });
+    }
+    if offsets.first() != Some(&0) {
+        return Err(PlanError::Offsets { node: 0 });
+    }
+    for node in 0..nodes {
+        let (start, end) = (offsets[node] as usize, offsets[node + 1] as usize);
+        let is_last = node + 1 == nodes;
+        if start > end || end > successors.len() || is_last && end != successors.len() {
+            return Err(PlanError::Offsets { node: node as u32 });
+        }
+        for &to in &successors[start..end] {
+            if to as usize >= nodes {
+                return Err(PlanError::Edge { from: node as u32, to });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn list_roots(in_degrees: &[u32], roots: &mut [u32]) -> Result<usize, PlanError> {
+    let mut count = 0;
+    for (node, _) in in_degrees.iter().enumerate().filter(|&(_, &degree)| degree == 0) {
+        if let Some(root) = roots.get_mut(count) {
+            *root = node as u32;
+        }
+        count += 1;
+    }
+    if count > roots.len() {
+        return Err(PlanError::Length { array: "roots", given: roots.len(), needed: count });
+    }
+    Ok(count)
+}
+
+impl<S: AsRef<[u32]>> Plan<S> {
+    /// The number of nodes.
+    pub fn nodes(&self) -> usize {
+        self.in_degrees.as_ref().len()
+    }
+
+    /// The successors of `node`, the most urgent first; none if it does not exist.
+    #[inline]
+    pub fn successors(&self, node: NodeIndex) -> &[NodeIndex] {
+        let offsets = self.offsets.as_ref();
+        let node = node as usize;
+        match (offsets.get(node), offsets.get(node + 1)) {
+            (Some(&start), Some(&end)) => {
+                self.successors.as_ref().get(start as usize..end as usize).unwrap_or(&[])
+            }
+            _ => &[],
+        }
+    }
+
+    /// The nodes without predecessors.
+    pub fn roots(&self) -> &[NodeIndex] {
+        &self.roots.as_ref()[..self.root_count]
+    }
+
+    /// How many nodes have no successors.
+    pub fn sinks(&self) -> usize {
+        self.sinks
+    }
+
+    /// How many predecessors `node` has.
+    pub fn in_degree(&self, node: NodeIndex) -> u32 {
+        self.in_degrees.as_ref().get(node as usize).copied().unwrap_or(0)
+    }
+
+    /// Kahn's algorithm: whatever cannot be ordered is on a cycle or behind one.
+    fn check_cycles(&self, scratch: &mut [u32]) -> Result<(), PlanError> {
+        let nodes = self.nodes();
+        let (missing, rest) = scratch.split_at_mut(nodes);
+        let stack = &mut rest[..nodes];
+        missing.copy_from_slice(self.in_degrees.as_ref());
+        stack[..self.root_count].copy_from_slice(self.roots());
+        let mut top = self.root_count;
+        while top > 0 {
+            top -= 1;
+            for &to in self.successors(stack[top]) {
+                missing[to as usize] -= 1;
+                if missing[to as usize] == 0 {
+                    stack[top] = to;
+                    top += 1;
+                }
+            }
+        }
+        match missing.iter().position(|&count| count > 0) {
+            Some(node) => Err(PlanError::Cycle { node: node as u32 }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The state of one execution of a plan.
+
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use super::NodeIndex;
+use crate::arena::Exhausted;
+use crate::latch::CountLatch;
+use crate::order;
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, array, const_fn};
+
+/// How a node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It ran and succeeded.
+    Ok,
+    /// It ran and failed.
+    Failed,
+    /// It ran out of time.
+    TimedOut,
+    /// It did not run, because `root_cause` failed or timed out.
+    Skipped {
+        /// A failed node that this one depends on, directly or not; with several, any of them.
+        root_cause: NodeIndex,
+    },
+    /// It did not run, because the run was stopped.
+    Cancelled,
+}
+
+impl Outcome {
+    pub(super) fn dooms_successors(self) -> bool {
+        matches!(self, Outcome::Failed | Outcome::TimedOut | Outcome::Skipped { .. })
+    }
+}
+
+/// An outcome, or a coming one, of the generation in which it was said:
+/// `generation << 32 | root cause << CODE_BITS | code`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdict(u64);
+
+impl Verdict {
+    const CODE_BITS: u32 = 3;
+    const DOOMED: u64 = 7;
+    pub(super) const MAX_NODES: usize = (1 << (32 - Self::CODE_BITS)) - 1;
+
+    fn new(generation: u32, cause: NodeIndex, code: u64) -> Verdict {
+        Verdict(u64::from(generation) << 32 | u64::from(cause) << Self::CODE_BITS | code)
+    }
+
+    fn of(generation: u32, outcome: Outcome) -> Verdict {
+        let (cause, code) = match outcome {
+            Outcome::Ok => (0, 1),
+            Outcome::Failed => (0, 2),
+            Outcome::TimedOut => (0, 3),
+            Outcome::Skipped { root_cause } => (root_cause, 4),
+            Outcome::Cancelled => (0, 5),
+        };
+        Verdict::new(generation, cause, code)
+    }
+
+    fn cause(self) -> NodeIndex {
+        self.0 as u32 >> Self::CODE_BITS
+    }
+
+    fn code_in(self, generation: u32) -> u64 {
+        if (self.0 >> 32) as u32 == generation { self.0 & ((1 << Self::CODE_BITS) - 1) } else { 0 }
+    }
+
+    fn outcome_in(self, generation: u32) -> Option<Outcome> {
+        Some(match self.code_in(generation) {
+            1 => Outcome::Ok,
+            2 => Outcome::Failed,
+            3 => Outcome::TimedOut,
+            4 => Outcome::Skipped { root_cause: self.cause() },
+            5 => Outcome::Cancelled,
+            _ => return None,
+        })
+    }
+}
+
+/// What a run keeps for one node.
+#[derive(Debug)]
+pub struct Node {
+    /// Arrivals of all runs so far.
+    arrived: AtomicU32,
+    /// The next node of a worker's overflow list, plus one.
+    link: AtomicU32,
+    verdict: AtomicU64,
+}
+
+impl Node {
+    const_fn! {
+        /// A node that was never reached.
+        pub const fn new() -> Self {
+            Node { arrived: AtomicU32::new(0), link: AtomicU32::new(0), verdict: AtomicU64::new(0) }
+        }
+    }
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Why a run did not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunError {
+    /// No slot was free for the run.
+    Exhausted(Exhausted),
+    /// The run was made for another number of nodes.
+    Nodes {
+        /// How many the run has.
+        run: usize,
+        /// How many the plan has.
+        plan: usize,
+    },
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Exhausted(exhausted) => exhausted.fmt(f),
+            RunError::Nodes { run, plan } => {
+                write!(f, "the run has {run} nodes, the plan {plan}: use one made for this plan")
+            }
+        }
+    }
+}
+
+impl core::error::Error for RunError {}
+
+/// The state of one execution at a time of one plan, over the storage `S`.
+pub struct Run<S> {
+    nodes: S,
+    generation: u32,
+    /// Counts sinks that have not ended.
+    pub(super) pending: CountLatch,
+    /// A node has failed: look at verdicts.
+    tainted: AtomicBool,
+    stopped: AtomicBool,
+}
+
+impl<const N: usize> Run<[Node; N]> {
+    const_fn! {
+        /// State for `N` nodes.
+        pub const fn fixed() -> Self {
+            Self::over(array![Node::new(); N])
+        }
+    }
+}
+
+impl<S> Run<S> {
+    const_fn! {
+        const fn over(nodes: S) -> Self {
+            Run {
+                nodes,
+                generation: 0,
+                pending: CountLatch::new(0),
+                tainted: AtomicBool::new(false),
+                stopped: AtomicBool::new(false),
+            }
+        }
+    }
+
+    /// Lets nothing more start: a handle for node bodies and for whoever else holds it.
+    pub fn stop(&self) {
+        // Relaxed: a request; nodes that miss it run.
+        self.stopped.store(true, order!("graph.stop", Relaxed));
+    }
+
+    /// Whether [`Run::stop`] was called in this execution.
+    pub fn is_stopped(&self) -> bool {
+        // Relaxed: a request.
+        self.stopped.load(order!("graph.is_stopped", Relaxed))
+    }
+}
+
+impl<S: AsRef<[Node]>> Run<S> {
+    /// State for as many nodes as there are in `nodes`.
+    pub fn with_storage(nodes: S) -> Self {
+        Self::over(nodes)
+    }
+
+    /// How many nodes there is state for.
+    pub fn nodes(&self) -> usize {
+        self.nodes.as_ref().len()
+    }
+
+    /// How `node` ended in the last execution; `None` if there was none, or no such node.
+    pub fn outcome(&self, node: NodeIndex) -> Option<Outcome> {
+        // Relaxed: the execution's end was acquired by who waited for it.
+        let verdict = self.nodes.as_ref().get(node as usize)?.verdict.load(order!("graph.outcome", Relaxed));
+        Verdict(verdict).outcome_in(self.generation)
+    }
+
+    pub(super) fn begin(&mut self, sinks: usize) {
+        self.generation = self.generation.wrapping_add(1);
+        // Relaxed, all three: nobody else has the run; its first nodes are published with a queue.
+        self.tainted.store(false, order!("graph.begin.taint", Relaxed));
+        self.stopped.store(false, order!("graph.begin.stop", Relaxed));
+        self.pending = CountLatch::new(sinks);
+    }
+
+    /// One predecessor of `node` has ended. `true`: it was the last.
+    #[inline(always)]
+    pub(super) fn arrive(&self, node: NodeIndex, in_degree: u32) -> bool {
+        if in_degree == 1 {
+            return true;
+        }
+        let arrived = &self.nodes.as_ref()[node as usize].arrived;
+        let target = self.generation.wrapping_mul(in_degree);
+        // Acquire: pairs with the Release below, of each predecessor that arrived before: their
+        // additions form one release sequence.
+        // Weaker: the node runs before it sees what a predecessor wrote. Model: graph::a_node_sees_all_its_predecessors.
+        if arrived.load(order!("graph.arrive.last", Acquire)).wrapping_add(1) == target {
+            // Relaxed: nobody touches the count before the next run.
+            arrived.store(target, order!("graph.arrive.settle", Relaxed));
+            return true;
+        }
+        // AcqRel. Release: what this predecessor wrote is for whoever arrives last. Acquire: that may
+        // yet be this one.
+        // Weaker: the node runs before it sees what a predecessor wrote. Model: graph::a_node_sees_all_its_predecessors.
+        arrived.fetch_add(1, order!("graph.arrive.count", AcqRel)).wrapping_add(1) == target
+    }
+
+    /// A node has failed: from now on verdicts are looked at.
+    pub(super) fn taint(&self) {
+        // Relaxed: published by the arrivals that follow.
+        self.tainted.store(true, order!("graph.taint", Relaxed));
+    }
+
+    /// Puts `node` before the list that starts with `first` (plus one); returns the new start.
+    pub(super) fn link(&self, node: NodeIndex, first: u32) -> u32 {
+        // Relaxed: the node is ready and this worker's alone.
+        self.nodes.as_ref()[node as usize].link.store(first, order!("graph.overflow.link", Relaxed));
+        node + 1
+    }
+
+    /// What follows `node` in its list.
+    pub(super) fn linked(&self, node: NodeIndex) -> u32 {
+        // Relaxed: as in `link`.
+        self.nodes.as_ref()[node as usize].link.load(order!("graph.overflow.next", Relaxed))
+    }
+
+    /// `node` will be skipped because of `cause`.
+    #[cold]
+    pub(super) fn doom(&self, node: NodeIndex, cause: NodeIndex) {
+        let verdict = &self.nodes.as_ref()[node as usize].verdict;
+        // Relaxed, here and below: published by the arrival that follows.
+        let before = verdict.load(order!("graph.doom.look", Relaxed));
+        if Verdict(before).code_in(self.generation) == 0 {
+            let doomed = Verdict::new(self.generation, cause, Verdict::DOOMED);
+            // A failure means that another predecessor doomed it, which is as good.
+            let _ = verdict.compare_exchange(
+                before,
+                doomed.0,
+                order!("graph.doom.set", Relaxed),
+                order!("graph.doom.fail", Relaxed),
+            );
+        }
+    }
+
+    /// Why `node` must not run, if so.
+    #[inline(always)]
+    pub(super) fn verdict_before(&self, node: NodeIndex) -> Option<Outcome> {
+        // Relaxed: a predecessor's taint comes with its arrival or through a queue.
+        let tainted = self.tainted.load(order!("graph.tainted", Relaxed));
+        if tainted || self.is_stopped() { self.verdict_when_tainted(node) } else { None }
+    }
+
+    #[cold]
+    fn verdict_when_tainted(&self, node: NodeIndex) -> Option<Outcome> {
+        // Relaxed: as above.
+        let verdict = self.nodes.as_ref()[node as usize].verdict.load(order!("graph.verdict", Relaxed));
+        if Verdict(verdict).code_in(self.generation) == Verdict::DOOMED {
+            return Some(Outcome::Skipped { root_cause: Verdict(verdict).cause() });
+        }
+        self.is_stopped().then_some(Outcome::Cancelled)
+    }
+
+    #[inline(always)]
+    pub(super) fn record(&self, node: NodeIndex, outcome: Outcome) {
+        let verdict = Verdict::of(self.generation, outcome);
+        // Relaxed: read after the run's latch.
+        self.nodes.as_ref()[node as usize].verdict.store(verdict.0, order!("graph.record", Relaxed));
+    }
+}
+
+impl<S: AsRef<[Node]>> fmt::Debug for Run<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("nodes", &self.nodes.as_ref().len())
+            .field("generation", &self.generation)
+            .field("pending", &self.pending)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,319 @@
+//! Tasks with a handle: submit, claim, cancel, wait, take the result.
+//!
+//! The transitions are in `task/state.rs`; this module moves the values that they guard.
+//!
+//! A [`Ticket`] is the raw handle: it names a slot, not a scheduler, so that an adapter may keep it
+//! beside whatever keeps its scheduler alive. Its operations are methods of [`Scheduler`] and
+//! [`Worker`], and `unsafe` in one respect only: the ticket must come from that same scheduler.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::task::Waker;
+
+use crate::platform::{Platform, Unwind};
+use crate::scheduler::{Scheduler, SpawnError, Storage};
+use crate::task::{Entered, Frame, Kind, Life, Settled, SlotIndex, TaskId, Waiter};
+use crate::worker::Worker;
+
+/// The handle to one submitted task with the result `R`. Give it back with
+/// [`Scheduler::release`], or its slot is never reused.
+#[must_use = "a ticket that is not released keeps its slot for ever"]
+pub struct Ticket<R> {
+    index: SlotIndex,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R> fmt::Debug for Ticket<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ticket").field(&self.index).finish()
+    }
+}
+
+/// How a task with a handle ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended<R> {
+    /// It ran, and this is its result.
+    Done(R),
+    /// It was cancelled before it started.
+    Cancelled,
+}
+
+impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
+    /// Runs `task` on some worker and keeps its result for the ticket. Lock-free.
+    ///
+    /// `task` must not panic; an adapter makes the panic part of `R` (see [`Unwind::catch`]).
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`] with the closure.
+    pub fn submit<F, R>(&self, task: F) -> Result<Ticket<R>, SpawnError<F>>
+    where
+        F: for<'w> FnOnce(&Worker<'w, S, P>) -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let index = match self.vacancy::<F, R>() {
+            Ok(index) => index,
+            Err(why) => return Err(why.with(task)),
+        };
+        let slot = self.arena.slot(index);
+        slot.label(Kind::Claimable, Frame::NONE, 0);
+        // SAFETY: 1. the slot was just taken. 2. `F` and `R` are `'static`. 3. `vacancy`.
+        unsafe { slot.store_claimable::<Worker<'_, S, P>, _, R>(task) };
+        self.inject(index);
+        Ok(Ticket { index, result: PhantomData })
+    }
+
+    /// The name of the ticket's task.
+    pub fn task_id<R>(&self, ticket: &Ticket<R>) -> TaskId {
+        let index = ticket.index;
+        TaskId { index, generation: self.arena.slot(index).state().generation() }
+    }
+
+    /// Cancels the task if it has not started. `false`: it has, or it ended long ago. Lock-free.
+    ///
+    /// The closure is dropped by the worker that finds it in its queue.
+    pub fn cancel(&self, task: TaskId) -> bool {
+        if task.index as usize >= self.arena.capacity() {
+            return false;
+        }
+        let Some(settled) = self.arena.slot(task.index).state().cancel(task.generation) else {
+            return false;
+        };
+        self.settle(task.index, settled, |index| self.arena.give_shared(index));
+        true
+    }
+
+    /// Whether the task has ended, one way or the other. Wait-free.
+    ///
+    /// # Safety
+    ///
+    /// The ticket is of this scheduler.
+    pub unsafe fn is_finished<R>(&self, ticket: &Ticket<R>) -> bool {
+        matches!(self.arena.slot(ticket.index).state().life(), Life::Done | Life::Cancelled)
+    }
+
+    /// Registers whom to wake when the task ends, in place of whoever was registered before.
+    /// `false`: it has ended already, and nobody will be woken. Lock-free.
+    ///
+    /// # Safety
+    ///
+    /// The ticket is of this scheduler.
+    pub unsafe fn register<R>(&self, ticket: &mut Ticket<R>, waker: &Waker) -> bool {
+        // SAFETY: the caller's duty.
+        unsafe { self.register_waiter(ticket, Waiter::Waker(waker.clone())) }
+    }
+
+    /// # Safety
+    ///
+    /// The ticket is of this scheduler.
+    pub(crate) unsafe fn register_waiter<R>(&self, ticket: &mut Ticket<R>, waiter: Waiter) -> bool {
+        let slot = self.arena.slot(ticket.index);
+        if slot.state().unset_waiter() {
+            // SAFETY: `unset_waiter` gave the waiter back to the handle, which is `ticket`.
+            drop(unsafe { slot.take_waiter() });
+        }
+        if matches!(slot.state().life(), Life::Done | Life::Cancelled) {
+            // Somebody may be taking the former waiter out at this moment.
+            return false;
+        }
+        // SAFETY: the ticket is the handle, and the bit is not set: it was not, or was just unset,
+        // and only the handle sets it.
+        unsafe { slot.write_waiter(waiter) };
+        if slot.state().set_waiter() {
+            return true;
+        }
+        // SAFETY: `set_waiter` failed: the waiter is still the handle's.
+        drop(unsafe { slot.take_waiter() });
+        false
+    }
+
+    /// Ends the handle: its result if the task has ended, or `None`, and then the task goes on by
+    /// itself. Lock-free.
+    ///
+    /// # Safety
+    ///
+    /// The ticket is of this scheduler.
+    pub unsafe fn release<R>(&self, ticket: Ticket<R>) -> Option<Ended<R>> {
+        let index = ticket.index;
+        let slot = self.arena.slot(index);
+        if slot.state().unset_waiter() {
+            // SAFETY: as in `register_waiter`.
+            drop(unsafe { slot.take_waiter() });
+        }
+        let mut ended = None;
+        loop {
+            match slot.state().life() {
+                // SAFETY: the task is done and the handle owns the result, which is an `R`.
+                Life::Done if ended.is_none() => ended = Some(Ended::Done(unsafe { slot.read::<R>() })),
+                Life::Cancelled => ended = Some(Ended::Cancelled),
+                _ => {}
+            }
+            if let Some(free) = slot.state().leave_handle(ended.is_some()) {
+                if free {
+                    self.retire(index, |index| self.arena.give_shared(index));
+                }
+                return ended;
+            }
+        }
+    }
+
+    /// Drops a claimable task that was taken from a queue of a closed scheduler.
+    pub(crate) fn drop_claimable(&self, index: SlotIndex) {
+        let slot = self.arena.slot(index);
+        let give = |index| self.arena.give_shared(index);
+        if let Some(settled) = slot.state().cancel(slot.state().generation()) {
+            self.settle(index, settled, give);
+        }
+        match slot.state().enter() {
+            Entered::Run => unreachable!("it was cancelled, or had been claimed"),
+            Entered::Discard => self.discard(index, give),
+            Entered::Stale { free } => {
+                if free {
+                    self.retire(index, give);
+                }
+            }
+        }
+    }
+
+    /// Wakes the waiter of a task that has ended, and frees the slot if nobody holds it.
+    fn settle(&self, index: SlotIndex, settled: Settled, give: impl FnOnce(SlotIndex)) {
+        let slot = self.arena.slot(index);
+        let mut free = settled.free;
+        if settled.waiter {
+            // SAFETY: whoever ends a task with a waiter owns the waiter until `leave_waiter`.
+            let waiter = unsafe { slot.take_waiter() };
+            free = slot.state().leave_waiter();
+            match waiter {
+                Waiter::Worker(worker) => self.platform.unpark(worker),
+                Waiter::Waker(waker) => waker.wake(),
+            }
+        }
+        if free {
+            self.retire(index, give);
+        }
+    }
+
+    fn discard(&self, index: SlotIndex, give: impl FnOnce(SlotIndex)) {
+        let slot = self.arena.slot(index);
+        // SAFETY: a cancelled task's closure belongs to who took its entry.
+        unsafe { slot.discard() };
+        if slot.state().leave_entry() {
+            self.retire(index, give);
+        }
+    }
+
+    fn retire(&self, index: SlotIndex, give: impl FnOnce(SlotIndex)) {
+        self.arena.slot(index).state().retire();
+        give(index);
+    }
+}
+
+impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
+    /// A claimable task was taken from a queue.
+    pub(crate) fn enter_claimable(&self, index: SlotIndex) {
+        let scheduler = self.scheduler();
+        let give = |index| self.give_slot(index);
+        match scheduler.arena.slot(index).state().enter() {
+            Entered::Run => self.run_claimed(index),
+            Entered::Discard => scheduler.discard(index, give),
+            Entered::Stale { free } => {
+                if free {
+                    scheduler.retire(index, give);
+                }
+            }
+        }
+    }
+
+    /// Runs a claimable task that this worker has claimed.
+    fn run_claimed(&self, index: SlotIndex) {
+        let slot = self.scheduler().arena.slot(index);
+        // SAFETY: 1. `RUNNING` was entered by this worker, so the closure is ours. 2. only closures
+        // for `Worker<S, P>` are stored in this scheduler's slots.
+        self.within(Frame::of(index), || unsafe { slot.run(self, index) });
+        let mut abandoned = slot.state().is_abandoned();
+        loop {
+            if abandoned {
+                // SAFETY: the handle is gone, so the result is the finisher's.
+                unsafe { slot.discard_result() };
+            }
+            if let Some(settled) = slot.state().finish(abandoned) {
+                return self.scheduler().settle(index, settled, |index| self.give_slot(index));
+            }
+            abandoned = true;
+        }
+    }
+
+    /// Stores `task` as a claimable task in `frame` and puts it where thieves see it. `None`: no
+    /// slot or no room.
+    ///
+    /// # Safety
+    ///
+    /// As for `Slot::store_claimable`.
+    pub(crate) unsafe fn offer<F>(&self, frame: Frame, task: F) -> Option<Ticket<()>>
+    where
+        F: for<'w> FnOnce(&Worker<'w, S, P>) + Send,
+    {
+        let index = self.take_slot()?;
+        let slot = self.scheduler().arena.slot(index);
+        slot.label(Kind::Claimable, frame, self.depth_below(frame));
+        // SAFETY: 1. the slot was just taken. 2. and 3. are the caller's duties.
+        unsafe { slot.store_claimable::<Worker<'_, S, P>, _, ()>(task) };
+        self.publish(index);
+        Some(Ticket { index, result: PhantomData })
+    }
+
+    /// Takes an offered task back, to be run by its owner: `true` if no thief has begun it. The
+    /// stored closure is forgotten without a drop; the ticket is spent.
+    ///
+    /// # Safety
+    ///
+    /// The ticket came from `offer` on this worker.
+    pub(crate) unsafe fn take_back_offer(&self, ticket: &Ticket<()>) -> bool {
+        let index = ticket.index;
+        let state = self.scheduler().arena.slot(index).state();
+        if self.take_back(index) {
+            let entered = state.enter();
+            debug_assert_eq!(entered, Entered::Run, "only the owner claims an offer");
+        } else if !state.claim() {
+            return false;
+        }
+        if state.finish_claimed() {
+            self.scheduler().retire(index, |index| self.give_slot(index));
+        }
+        true
+    }
+
+    /// Waits for a task that somebody else runs, helping with its descendants.
+    ///
+    /// # Safety
+    ///
+    /// The ticket is of this worker's scheduler.
+    pub unsafe fn wait<R>(&self, ticket: &mut Ticket<R>) {
+        let scheduler = self.scheduler();
+        let index = ticket.index;
+        let state = scheduler.arena.slot(index).state();
+        if state.claim() {
+            return self.run_claimed(index);
+        }
+        self.wait_for(
+            Frame::of(index),
+            || matches!(state.life(), Life::Done | Life::Cancelled),
+            // SAFETY: the caller's duty. If the task has ended, `done` says so.
+            || unsafe {
+                scheduler.register_waiter(ticket, Waiter::Worker(self.id()));
+            },
+        );
+    }
+
+    /// Ends an offer that was run by a thief.
+    ///
+    /// # Safety
+    ///
+    /// The ticket came from `offer` on this worker, and its task is done.
+    pub(crate) unsafe fn release_offer(&self, ticket: Ticket<()>) {
+        let state = self.scheduler().arena.slot(ticket.index).state();
+        if state.leave_handle(true) == Some(true) {
+            self.scheduler().retire(ticket.index, |index| self.give_slot(index));
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What the core asks of the machine below it.
+
+#![forbid(unsafe_code)]
+
+use core::fmt;
+
+use crate::order;
+use crate::sync::fence;
+
+/// The number of a worker in its scheduler, from 0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(u16);
+
+impl WorkerId {
+    /// The largest number of workers of one scheduler.
+    pub const MAX_WORKERS: usize = 1024;
+
+    /// The worker numbered `index`, or `None` from [`WorkerId::MAX_WORKERS`] on.
+    pub const fn new(index: usize) -> Option<Self> {
+        if index < Self::MAX_WORKERS { Some(WorkerId(index as u16)) } else { None }
+    }
+
+    /// The number, as an index.
+    #[inline(always)]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Debug for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "w{}", self.0)
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The machine, as far as the core needs one: a way to stop and start a worker.
+///
+/// The core owns every recheck: it parks only after it has announced itself and looked once more,
+/// and looks again whenever `park` returns, for whatever reason.
+pub trait Platform: Sync {
+    /// Stops the calling worker until [`Platform::unpark`] is called for it, or for no reason at
+    /// all. If `unpark` came first, it returns at once (a token, as of `std::thread::park`).
+    fn park(&self, worker: WorkerId);
+
+    /// Lets `worker` return from its present or next `park`. Callable from any thread, and from an
+    /// interrupt handler where the platform has them.
+    fn unpark(&self, worker: WorkerId);
+
+    /// Nanoseconds since some fixed moment. Never goes back. Read only on rare paths.
+    fn now_ns(&self) -> u64;
+
+    /// Slots became free while [`Scheduler::starving`](crate::scheduler::Scheduler::starving)
+    /// says that somebody outside waits for one. Does nothing by default.
+    fn slots_freed(&self) {}
+
+    /// The publisher's half of the barrier between "work was published" and "who sleeps?".
+    ///
+    /// A platform whose [`Platform::sleeper_fence`] acts on all processors at once may leave this
+    /// one to the compiler.
+    #[inline(always)]
+    fn publisher_fence(&self) {
+        // SeqCst fence: pairs with the one in `sleeper_fence`. Either the publisher sees the
+        // sleeper's bit or the sleeper sees the publisher's work.
+        // Weaker: both miss each other. Model: idle::no_wakeup_is_lost.
+        fence(order!("idle.publish.fence", SeqCst));
+    }
+
+    /// The sleeper's half of the barrier between "I sleep" and "is there work?".
+    #[inline(always)]
+    fn sleeper_fence(&self) {
+        // SeqCst fence: pairs with the one in `publisher_fence`.
+        // Weaker: both miss each other. Model: idle::no_wakeup_is_lost.
+        fence(order!("idle.sleep.fence", SeqCst));
+    }
+}
+
+/// What happens when a task panics.
+///
+/// Where panics abort, as in most firmware, `Panic` is [`core::convert::Infallible`] and `catch`
+/// just calls.
+pub trait Unwind {
+    /// What a panic carries.
+    type Panic: Send;
+
+    /// Calls `f` and catches its panic.
+    ///
+    /// # Errors
+    ///
+    /// The panic.
+    fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Self::Panic>;
+
+    /// Goes on with a caught panic, in whoever joins the task.
+    fn resume(panic: Self::Panic) -> !;
+
+    /// A task panicked that nobody joins.
+    fn unhandled(&self, panic: Self::Panic);
+}

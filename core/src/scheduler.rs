@@ -1,0 +1,465 @@
+//! What the workers share: slots, injector, deques, idle set.
+//!
+//! A [`Scheduler`] is plain memory. It may be a `static` in firmware ([`Fixed`] storage, `const`
+//! construction) or live in boxes of the standard-library adapter; it knows neither threads nor
+//! time. Each executing agent takes one [`Worker`] and calls [`Worker::run_until_closed`], or pulls
+//! tasks one by one.
+//!
+//! # One worker's next task
+//!
+//! Own deque (newest first) → injector → the victims in their order (oldest first, in batches) →
+//! sleep. Every [`INJECTOR_INTERVAL`]th task comes from the injector first, so that a worker that
+//! keeps itself busy cannot starve the outside.
+//!
+//! # Closing
+//!
+//! [`Scheduler::close`] stops admission; workers leave when they find nothing more. A submission that
+//! races with the closing is settled by one of both sides: the submitter publishes, fences and
+//! looks at the flag; a worker sees the flag, fences and looks for work once more. Whoever comes
+//! second sees the other.
+
+use core::fmt;
+
+use crate::arena::{Arena, Exhausted};
+use crate::deque::{self, BadCapacity, Deque};
+use crate::idle::{self, IdleSet};
+use crate::injector::{self, Injector};
+use crate::metrics::Counters;
+use crate::order;
+use crate::platform::{Platform, Unwind, WorkerId};
+use crate::sync::{AtomicBool, AtomicUsize, array, const_fn};
+use crate::task::{Frame, Kind, Slot, SlotIndex, fits};
+use crate::worker::Worker;
+
+/// Every how many tasks a worker looks at the injector before its own deque.
+pub const INJECTOR_INTERVAL: u32 = 61;
+
+/// What a queue holds: a slot, or a node of a graph run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word(usize);
+
+/// A [`Word`], taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// The task in a slot.
+    Task(SlotIndex),
+    /// A node of the graph run that lives in a slot.
+    Node { run: SlotIndex, node: u32 },
+}
+
+impl Word {
+    /// Slot and tag of a node word.
+    const NODE_SHIFT: u32 = if usize::BITS >= 64 { 32 } else { 12 };
+
+    /// The largest number of nodes of a graph.
+    pub(crate) const MAX_NODES: usize = 1 << (usize::BITS - Self::NODE_SHIFT - 1);
+
+    #[inline(always)]
+    pub(crate) fn task(index: SlotIndex) -> Word {
+        Word((index as usize) << 1)
+    }
+
+    #[inline(always)]
+    pub(crate) fn node(run: SlotIndex, node: u32) -> Word {
+        Word((node as usize) << Self::NODE_SHIFT | (run as usize) << 1 | 1)
+    }
+
+    #[inline(always)]
+    pub(crate) fn work(self) -> Work {
+        if self.0 & 1 == 0 {
+            return Work::Task((self.0 >> 1) as SlotIndex);
+        }
+        let run = self.0 >> 1 & ((1 << (Self::NODE_SHIFT - 1)) - 1);
+        Work::Node { run: run as SlotIndex, node: (self.0 >> Self::NODE_SHIFT) as u32 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn raw(self) -> usize {
+        self.0
+    }
+
+    #[inline(always)]
+    pub(crate) fn from_raw(raw: usize) -> Word {
+        Word(raw)
+    }
+}
+
+impl fmt::Debug for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.work().fmt(f)
+    }
+}
+
+/// Where a scheduler's parts live.
+pub trait Storage {
+    /// The arena's slots.
+    type Slots: AsRef<[Slot]>;
+    /// The injector's entries.
+    type Entries: AsRef<[injector::Entry]>;
+    /// One deque's slots.
+    type DequeSlots: AsRef<[deque::Slot]>;
+    /// What each worker shows the others.
+    type Seats: AsRef<[Seat<Self::DequeSlots>]>;
+    /// The idle set's words.
+    type Words: AsRef<[idle::Word]>;
+}
+
+/// What one worker shows the others.
+#[derive(Debug)]
+pub struct Seat<D> {
+    pub(crate) deque: Deque<D>,
+    pub(crate) counters: Counters,
+}
+
+impl<D: AsRef<[deque::Slot]>> Seat<D> {
+    /// A seat whose deque lives in `slots`.
+    ///
+    /// # Errors
+    ///
+    /// [`BadCapacity`] as from [`Deque::with_storage`].
+    pub fn with_storage(slots: D) -> Result<Self, BadCapacity> {
+        Ok(Seat { deque: Deque::with_storage(slots)?, counters: Counters::new() })
+    }
+}
+
+impl<const N: usize> Seat<[deque::Slot; N]> {
+    const_fn! {
+        /// A seat with a deque of `N` words, a power of two.
+        pub const fn fixed() -> Self {
+            Seat { deque: Deque::fixed(), counters: Counters::new() }
+        }
+    }
+}
+
+/// Storage in arrays: `WORKERS` (at most [`idle::WORKERS_PER_WORD`]), `SLOTS` tasks (a power of
+/// two), and `DEQUE` words in each worker's deque (a power of two).
+#[derive(Debug)]
+pub struct Fixed<const WORKERS: usize, const SLOTS: usize, const DEQUE: usize>;
+
+impl<const W: usize, const N: usize, const D: usize> Storage for Fixed<W, N, D> {
+    type Slots = [Slot; N];
+    type Entries = [injector::Entry; N];
+    type DequeSlots = [deque::Slot; D];
+    type Seats = [Seat<[deque::Slot; D]>; W];
+    type Words = [idle::Word; 1];
+}
+
+/// Why a scheduler did not take a task; the closure comes back.
+#[non_exhaustive]
+pub enum SpawnError<F> {
+    /// No slot is free.
+    Exhausted(F, Exhausted),
+    /// The closure or its result is larger than a slot (see [`fits`]).
+    TooLarge(F),
+    /// The scheduler was closed.
+    Closed(F),
+}
+
+impl<F> SpawnError<F> {
+    /// The closure.
+    pub fn into_inner(self) -> F {
+        match self {
+            SpawnError::Exhausted(f, _) | SpawnError::TooLarge(f) | SpawnError::Closed(f) => f,
+        }
+    }
+}
+
+impl<F> fmt::Debug for SpawnError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpawnError::Exhausted(_, exhausted) => exhausted.fmt(f),
+            SpawnError::TooLarge(_) => f.write_str("TooLarge"),
+            SpawnError::Closed(_) => f.write_str("Closed"),
+        }
+    }
+}
+
+impl<F> fmt::Display for SpawnError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SpawnError::Exhausted(_, exhausted) => exhausted.fmt(f),
+            SpawnError::TooLarge(_) => write!(
+                f,
+                "the closure or its result is over {} bytes: box what it captures",
+                crate::task::PAYLOAD_BYTES
+            ),
+            SpawnError::Closed(_) => f.write_str("the scheduler is closed"),
+        }
+    }
+}
+
+impl<F> core::error::Error for SpawnError<F> {}
+
+/// Storage that does not fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// There is no seat, or more than [`WorkerId::MAX_WORKERS`] or than the idle set has room for.
+    Seats {
+        /// The number of seats given.
+        seats: usize,
+        /// The largest number that would do.
+        most: usize,
+    },
+    /// The injector must have at least as many entries as there are slots, a power of two.
+    Entries {
+        /// The number of entries given.
+        entries: usize,
+        /// The number of slots given.
+        slots: usize,
+    },
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StorageError::Seats { seats, most } => {
+                write!(f, "{seats} seats: give between 1 and {most}")
+            }
+            StorageError::Entries { entries, slots } => write!(
+                f,
+                "{entries} injector entries for {slots} slots: give a power of two, at least {slots}"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for StorageError {}
+
+/// The shared half of a scheduler, for the platform `P`, in the storage `S`.
+///
+/// See the module's page, and `examples/` of this crate for one in a `static`.
+pub struct Scheduler<S: Storage, P> {
+    pub(crate) idle: IdleSet<S::Words>,
+    pub(crate) arena: Arena<S::Slots>,
+    pub(crate) injector: Injector<S::Entries>,
+    pub(crate) seats: S::Seats,
+    pub(crate) closed: AtomicBool,
+    starving: AtomicUsize,
+    pub(crate) platform: P,
+}
+
+impl<const W: usize, const N: usize, const D: usize, P> Scheduler<Fixed<W, N, D>, P> {
+    const_fn! {
+        /// A scheduler in arrays, for a `static`.
+        pub const fn fixed(platform: P) -> Self {
+            const { assert!(W >= 1 && W <= idle::WORKERS_PER_WORD, "too few or too many workers") };
+            Scheduler {
+                idle: IdleSet::fixed(),
+                arena: Arena::fixed(),
+                injector: Injector::fixed(),
+                seats: array![Seat::fixed(); W],
+                closed: AtomicBool::new(false),
+                starving: AtomicUsize::new(0),
+                platform,
+            }
+        }
+    }
+}
+
+impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
+    /// A scheduler over the given storage.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError`] if the parts do not fit together.
+    pub fn with_storage(
+        slots: S::Slots,
+        entries: S::Entries,
+        seats: S::Seats,
+        words: S::Words,
+        platform: P,
+    ) -> Result<Self, StorageError> {
+        let idle = IdleSet::with_storage(words);
+        let most = idle.capacity().min(WorkerId::MAX_WORKERS);
+        let count = seats.as_ref().len();
+        if count == 0 || count > most {
+            return Err(StorageError::Seats { seats: count, most });
+        }
+        let arena = Arena::with_storage(slots);
+        let (entry_count, slot_count) = (entries.as_ref().len(), arena.capacity());
+        let mismatch = StorageError::Entries { entries: entry_count, slots: slot_count };
+        let injector = Injector::with_storage(entries).map_err(|_| mismatch)?;
+        if entry_count < slot_count {
+            return Err(mismatch);
+        }
+        Ok(Scheduler {
+            idle,
+            arena,
+            injector,
+            seats,
+            closed: AtomicBool::new(false),
+            starving: AtomicUsize::new(0),
+            platform,
+        })
+    }
+
+    /// How many workers there are seats for.
+    pub fn workers(&self) -> usize {
+        self.seats.as_ref().len()
+    }
+
+    /// The platform.
+    pub fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// The slots, for their figures.
+    pub fn arena(&self) -> &Arena<S::Slots> {
+        &self.arena
+    }
+
+    /// The injector, for its figures.
+    pub fn injector(&self) -> &Injector<S::Entries> {
+        &self.injector
+    }
+
+    /// The idle set, for its figures.
+    pub fn idle(&self) -> &IdleSet<S::Words> {
+        &self.idle
+    }
+
+    /// The counters of one worker; `None` if there is no such seat.
+    pub fn counters(&self, worker: WorkerId) -> Option<&Counters> {
+        self.seats.as_ref().get(worker.index()).map(|seat| &seat.counters)
+    }
+
+    /// Takes the seat `id`, with `victims` to steal from, nearest first. `None` if there is no
+    /// such seat or it is taken. Victims without a seat are passed over.
+    pub fn worker<'s>(&'s self, id: WorkerId, victims: &'s [WorkerId]) -> Option<Worker<'s, S, P>> {
+        let seat = self.seats.as_ref().get(id.index())?;
+        Some(Worker::new(self, id, seat.deque.owner()?, &seat.counters, victims))
+    }
+
+    /// Runs `task` on some worker. Lock-free.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`] with the closure.
+    pub fn spawn<F>(&self, task: F) -> Result<(), SpawnError<F>>
+    where
+        F: for<'w> FnOnce(&Worker<'w, S, P>) + Send + 'static,
+    {
+        let index = match self.vacancy::<F, ()>() {
+            Ok(index) => index,
+            Err(why) => return Err(why.with(task)),
+        };
+        let slot = self.arena.slot(index);
+        slot.label(Kind::Plain, Frame::NONE, 0);
+        // SAFETY: 1. the slot was just taken from the arena. 2. `F` is `'static`. 3. `vacancy`;
+        // the wrapper captures `task` alone.
+        unsafe { slot.store::<Worker<'_, S, P>, _>(|worker: &Worker<'_, S, P>| worker.guard(task)) };
+        self.inject(index);
+        Ok(())
+    }
+
+    /// Stops admission. Workers leave when they find nothing more to do. Idempotent, lock-free.
+    pub fn close(&self) {
+        // Relaxed: `wake` fences between this and its look at the sleepers; who submits fences
+        // between its publication and its look at this flag.
+        self.closed.store(true, order!("scheduler.close", Relaxed));
+        self.idle.wake(&self.platform, usize::MAX, &[]);
+    }
+
+    /// Whether [`Scheduler::close`] was called.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        // Relaxed: see `close`.
+        self.closed.load(order!("scheduler.is_closed", Relaxed))
+    }
+
+    /// Somebody outside is about to wait for a free slot. Look for one once more after this and
+    /// before waiting: then either the slot is found or [`Platform::slots_freed`] is called later.
+    ///
+    /// Workers put their spare slots within reach before they sleep, and, while somebody starves,
+    /// whenever a slot becomes free.
+    pub fn enter_starvation(&self) {
+        // Relaxed: ordered by the fence that follows.
+        self.starving.fetch_add(1, order!("scheduler.starve", Relaxed));
+        self.platform.publisher_fence();
+    }
+
+    /// Ends what [`Scheduler::enter_starvation`] began.
+    pub fn leave_starvation(&self) {
+        // Relaxed: a late look costs a needless call.
+        self.starving.fetch_sub(1, order!("scheduler.unstarve", Relaxed));
+    }
+
+    /// Whether somebody outside waits for a free slot.
+    #[inline(always)]
+    pub fn starving(&self) -> bool {
+        // Relaxed: a worker that misses it looks again after its `sleeper_fence`.
+        self.starving.load(order!("scheduler.starving", Relaxed)) != 0
+    }
+
+    /// A free slot for a task `F` with the result `R`.
+    pub(crate) fn vacancy<F, R>(&self) -> Result<SlotIndex, Vacancy> {
+        if !fits::<F>() || !fits::<R>() {
+            return Err(Vacancy::TooLarge);
+        }
+        if self.is_closed() {
+            return Err(Vacancy::Closed);
+        }
+        self.arena.take_shared().ok_or_else(|| Vacancy::None(self.arena.exhausted()))
+    }
+
+    /// Publishes a filled slot and wakes a worker for it.
+    pub(crate) fn inject(&self, index: SlotIndex) {
+        let pushed = self.injector.push(index);
+        debug_assert_eq!(pushed, Ok(()), "the injector has an entry for every slot");
+        self.idle.wake(&self.platform, 1, &[]);
+        if self.is_closed() {
+            self.drop_leftovers();
+        }
+    }
+
+    /// Settles what stands in the injector of a closed scheduler: the workers may have left.
+    /// Returns how many tasks were dropped unrun.
+    pub fn drop_leftovers(&self) -> usize {
+        let mut dropped = 0;
+        while let Some(index) = self.injector.pop() {
+            self.drop_task(index);
+            dropped += 1;
+        }
+        dropped
+    }
+
+    fn drop_task(&self, index: SlotIndex) {
+        let slot = self.arena.slot(index);
+        match slot.kind() {
+            Kind::Claimable => self.drop_claimable(index),
+            _ => {
+                // SAFETY: the index came from the injector, so its plain closure is ours.
+                unsafe { slot.discard() };
+                self.arena.give_shared(index);
+            }
+        }
+    }
+}
+
+/// Why there was no slot, before the closure is attached.
+pub(crate) enum Vacancy {
+    TooLarge,
+    Closed,
+    None(Exhausted),
+}
+
+impl Vacancy {
+    pub(crate) fn with<F>(self, closure: F) -> SpawnError<F> {
+        match self {
+            Vacancy::TooLarge => SpawnError::TooLarge(closure),
+            Vacancy::Closed => SpawnError::Closed(closure),
+            Vacancy::None(exhausted) => SpawnError::Exhausted(closure, exhausted),
+        }
+    }
+}
+
+impl<S: Storage, P> fmt::Debug for Scheduler<S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheduler")
+            .field("arena", &self.arena)
+            .field("injector", &self.injector)
+            .field("idle", &self.idle)
+            .finish_non_exhaustive()
+    }
+}

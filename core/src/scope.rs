@@ -1,0 +1,200 @@
+//! Structured tasks: none outlives the scope that it was spawned in.
+//!
+//! A scope counts its unfinished tasks in a [`CountLatch`] on the stack of who opened it, and what
+//! its owner spawns and finishes itself in a plain cell: a scope that no thief visits performs no
+//! atomic read-modify-write. The latch starts with a large bias, which the owner takes back when its
+//! body has ended, together with its own count; only from then on can the latch reach zero.
+//!
+//! The scope's place in the ancestry (see `task`) is a slot that it holds while it is open. If there
+//! is none free, its tasks are run at once by whoever spawns them.
+
+use core::cell::Cell;
+use core::fmt;
+use core::marker::PhantomData;
+
+use crate::latch::CountLatch;
+use crate::order;
+use crate::platform::{Platform, Unwind};
+use crate::scheduler::{SpawnError, Storage};
+use crate::sync::{AtomicBool, UnsafeCell};
+use crate::task::{Frame, Kind, SlotIndex, fits};
+use crate::worker::Worker;
+
+/// What the latch holds until the body has ended.
+const BIAS: usize = CountLatch::MAX_COUNT / 2;
+
+/// An open scope: a place to spawn tasks that may borrow what outlives `'scope`.
+pub struct Scope<'scope, S: Storage, P: Platform + Unwind> {
+    latch: CountLatch,
+    /// The address of the worker that opened it.
+    owner: *const (),
+    /// The address of its scheduler.
+    scheduler: *const (),
+    frame: Frame,
+    depth: u32,
+    /// Whether the scope has a slot, without which it cannot have queued tasks.
+    open: bool,
+    /// Tasks spawned minus tasks finished by the owner, until `settled`. The owner's alone.
+    own: Cell<isize>,
+    /// Whether `own` has gone into the latch. The owner's alone.
+    settled: Cell<bool>,
+    panicked: AtomicBool,
+    /// The first panic. Written by who set `panicked`, read when all tasks are done.
+    panic: UnsafeCell<Option<P::Panic>>,
+    scope: PhantomData<fn(&'scope (), S) -> &'scope ()>,
+}
+
+// SAFETY: `own` and `settled` are touched only by the worker whose address is `owner`, which is one
+// thread's and alive while the scope is; `panic` by the one task that wins `panicked`, and by
+// the owner after the latch; the rest is atomic or constant. Panics are `Send`.
+unsafe impl<S: Storage, P: Platform + Unwind> Sync for Scope<'_, S, P> {}
+
+/// A scope's address on its way to a task.
+struct ScopePtr<T>(*const T);
+
+// SAFETY: a `Scope` is `Sync`, and alive until its last task is done.
+unsafe impl<T> Send for ScopePtr<T> {}
+
+impl<T> ScopePtr<T> {
+    /// A method, so that closures capture the whole.
+    fn get(&self) -> *const T {
+        self.0
+    }
+}
+
+impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
+    /// Calls `body` with a scope, waits until all tasks spawned in it are done, and returns what
+    /// `body` returned.
+    ///
+    /// While it waits, the worker helps with the scope's tasks and their descendants only. A panic
+    /// of the body, or else the first panic of a task, goes on after all are done.
+    pub fn scope<'scope, R>(&self, body: impl FnOnce(&Scope<'scope, S, P>) -> R) -> R {
+        let outer = self.frame();
+        let depth = self.depth_below(outer);
+        let slot = self.take_slot();
+        if let Some(index) = slot {
+            self.scheduler().arena.slot(index).label(Kind::Frame, outer, depth);
+        }
+        let scope = Scope {
+            latch: CountLatch::new(BIAS),
+            owner: (&raw const *self).cast(),
+            scheduler: (&raw const *self.scheduler()).cast(),
+            frame: slot.map_or(outer, Frame::of),
+            depth: depth + 1,
+            open: slot.is_some(),
+            own: Cell::new(0),
+            settled: Cell::new(false),
+            panicked: AtomicBool::new(false),
+            panic: UnsafeCell::new(None),
+            scope: PhantomData,
+        };
+        let result = self.within(scope.frame, || P::catch(|| body(&scope)));
+        self.finish_scope(&scope);
+        if let Some(index) = slot {
+            self.give_slot(index);
+        }
+        // SAFETY: all tasks are done.
+        let panic = scope.panic.with_mut(|panic| unsafe { (*panic).take() });
+        match (result, panic) {
+            (Err(panic), _) | (Ok(_), Some(panic)) => P::resume(panic),
+            (Ok(result), None) => result,
+        }
+    }
+
+    fn finish_scope(&self, scope: &Scope<'_, S, P>) {
+        if !scope.open {
+            return;
+        }
+        self.help_own(scope.frame);
+        scope.settled.set(true);
+        let share = BIAS.wrapping_add_signed(-scope.own.get());
+        let waiter = scope.latch.done(share);
+        debug_assert_eq!(waiter, None, "only the owner waits");
+        self.wait_for(
+            scope.frame,
+            || scope.latch.is_done(),
+            || scope.latch.register(self.id()),
+        );
+    }
+}
+
+impl<'scope, S: Storage, P: Platform + Unwind> Scope<'scope, S, P> {
+    /// Runs `task` on some worker before the scope ends. `worker` is the caller's; if it belongs to
+    /// another scheduler, or no slot is free, the task is run at once. Lock-free.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge` with the closure.
+    pub fn spawn<'w, F>(&self, worker: &Worker<'w, S, P>, task: F) -> Result<(), SpawnError<F>>
+    where
+        F: for<'x> FnOnce(&Worker<'x, S, P>) + Send + 'scope,
+    {
+        // What is stored is the task and the scope's address.
+        if !fits::<(usize, F)>() {
+            return Err(SpawnError::TooLarge(task));
+        }
+        let Some(index) = self.slot_from(worker) else {
+            worker.within(self.frame, || self.call(worker, task));
+            return Ok(());
+        };
+        self.count_spawn(worker);
+        let slot = worker.scheduler().arena.slot(index);
+        slot.label(Kind::Plain, self.frame, self.depth);
+        let scope = ScopePtr(&raw const *self);
+        let counted = move |worker: &Worker<'_, S, P>| {
+            // SAFETY: the scope waits for this task, which is counted until `count_end`.
+            let scope = unsafe { &*scope.get() };
+            scope.call(worker, task);
+            scope.count_end(worker);
+        };
+        // SAFETY: 1. the slot was just taken. 2. the scope does not end before the task has, and
+        // what the task borrows outlives `'scope`. 3. checked above.
+        unsafe { slot.store::<Worker<'_, S, P>, _>(counted) };
+        worker.publish(index);
+        Ok(())
+    }
+
+    fn slot_from(&self, worker: &Worker<'_, S, P>) -> Option<SlotIndex> {
+        let same = self.scheduler == (&raw const *worker.scheduler()).cast();
+        if self.open && same { worker.take_slot() } else { None }
+    }
+
+    fn call<F: for<'x> FnOnce(&Worker<'x, S, P>)>(&self, worker: &Worker<'_, S, P>, task: F) {
+        let Err(panic) = P::catch(|| task(worker)) else { return };
+        // Relaxed: who is first is decided by this word; the panic travels with the latch.
+        if !self.panicked.swap(true, order!("scope.panicked", Relaxed)) {
+            // SAFETY: only one task gets here, and the owner reads after it is done.
+            self.panic.with_mut(|place| unsafe { *place = Some(panic) });
+        }
+    }
+
+    #[inline(always)]
+    fn counts_in_cell(&self, worker: &Worker<'_, S, P>) -> bool {
+        self.owner == (&raw const *worker).cast() && !self.settled.get()
+    }
+
+    #[inline(always)]
+    fn count_spawn(&self, worker: &Worker<'_, S, P>) {
+        if self.counts_in_cell(worker) {
+            self.own.set(self.own.get() + 1);
+        } else {
+            self.latch.add(1);
+        }
+    }
+
+    /// The last use of the scope by a task.
+    #[inline(always)]
+    fn count_end(&self, worker: &Worker<'_, S, P>) {
+        if self.counts_in_cell(worker) {
+            self.own.set(self.own.get() - 1);
+        } else if let Some(waiter) = self.latch.done(1) {
+            worker.scheduler().platform.unpark(waiter);
+        }
+    }
+}
+
+impl<S: Storage, P: Platform + Unwind> fmt::Debug for Scope<'_, S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").field("frame", &self.frame).field("latch", &self.latch).finish_non_exhaustive()
+    }
+}

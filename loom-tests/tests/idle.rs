@@ -1,0 +1,394 @@
+//! What [`pinfold_core::idle`] promises.
+//!
+//! Work that is published while workers go to sleep is seen by one of them or followed by a wake:
+//! in each model a lost wake-up leaves a worker parked for good, which the checker reports as a
+//! deadlock.
+
+mod support;
+
+use std::sync::Arc;
+
+use loom::thread;
+use pinfold_core::deque::{self, Deque, Steal};
+use pinfold_core::idle::{IdleSet, Word};
+use pinfold_core::injector::{Entry, Injector};
+use pinfold_core::platform::Platform;
+use pinfold_core::sync::{
+    AtomicBool, AtomicUsize,
+    Ordering::{Acquire, Relaxed},
+};
+use support::{Parking, worker};
+
+/// A pool as bare as can be: items that are counted, and workers that sleep while there are none.
+struct Pool {
+    items: AtomicUsize,
+    idle: IdleSet<[Word; 1]>,
+    platform: Parking,
+}
+
+impl Pool {
+    fn new(workers: usize) -> Arc<Self> {
+        Arc::new(Pool {
+            items: AtomicUsize::new(0),
+            idle: IdleSet::fixed(),
+            platform: Parking::new(workers),
+        })
+    }
+
+    /// Publishes `items` with no ordering of its own: the fences of the protocol must do.
+    fn publish(&self, items: usize) {
+        self.items.fetch_add(items, Relaxed);
+        self.idle.wake(&self.platform, items, &[]);
+    }
+
+    fn take(&self) -> Option<()> {
+        let seen = self.items.load(Relaxed);
+        if seen == 0 {
+            return None;
+        }
+        let take = self.items.compare_exchange(seen, seen - 1, Relaxed, Relaxed);
+        // Whoever loses looks at the newest count once more; models have two takers at most.
+        take.or_else(|seen| match seen {
+            0 => Err(0),
+            seen => self.items.compare_exchange(seen, seen - 1, Relaxed, Relaxed),
+        })
+        .ok()
+        .map(drop)
+    }
+
+    /// Takes one item, sleeping until there is one.
+    fn serve_one(&self, index: usize) {
+        while self.idle.sleep(&self.platform, worker(index), || self.take()).is_none() {
+            if self.take().is_some() {
+                return;
+            }
+        }
+    }
+
+    fn spawn_server(self: &Arc<Self>, index: usize) -> thread::JoinHandle<()> {
+        let pool = self.clone();
+        thread::spawn(move || pool.serve_one(index))
+    }
+}
+
+#[test]
+fn no_wakeup_is_lost() {
+    loom::model(|| {
+        let pool = Pool::new(1);
+        let sleeper = pool.spawn_server(0);
+        pool.publish(1);
+        sleeper.join().unwrap();
+        assert_eq!(pool.idle.asleep(), 0);
+    });
+}
+
+#[test]
+fn no_wakeup_is_lost_between_two_items() {
+    loom::model(|| {
+        let pool = Pool::new(1);
+        let sleeper = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                pool.serve_one(0);
+                pool.serve_one(0);
+            })
+        };
+        pool.publish(1);
+        pool.publish(1);
+        sleeper.join().unwrap();
+        assert_eq!(pool.items.load(Relaxed), 0);
+    });
+}
+
+#[test]
+fn no_wakeup_is_lost_by_two_publishers() {
+    loom::model(|| {
+        let pool = Pool::new(1);
+        let publisher = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.publish(1))
+        };
+        let sleeper = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                pool.serve_one(0);
+                pool.serve_one(0);
+            })
+        };
+        pool.publish(1);
+        publisher.join().unwrap();
+        sleeper.join().unwrap();
+        assert_eq!(pool.items.load(Relaxed), 0);
+    });
+}
+
+/// Each sleeper leaves with its item, as if it worked on it for good: both must get one.
+#[test]
+fn two_items_published_at_once_wake_two_sleepers() {
+    loom::model(|| {
+        let pool = Pool::new(2);
+        let sleepers = [0, 1].map(|index| pool.spawn_server(index));
+        pool.publish(2);
+        sleepers.map(|sleeper| sleeper.join().unwrap());
+        assert_eq!((pool.items.load(Relaxed), pool.idle.asleep()), (0, 0));
+    });
+}
+
+#[test]
+fn two_items_published_one_by_one_wake_two_sleepers() {
+    loom::model(|| {
+        let pool = Pool::new(2);
+        let sleepers = [0, 1].map(|index| pool.spawn_server(index));
+        pool.publish(1);
+        pool.publish(1);
+        sleepers.map(|sleeper| sleeper.join().unwrap());
+        assert_eq!((pool.items.load(Relaxed), pool.idle.asleep()), (0, 0));
+    });
+}
+
+/// Worker 0 finds an item that nobody announced while it goes to sleep, and keeps it for good. If
+/// the wake for the published item hits it then, worker 1 must get that wake.
+#[test]
+fn a_wake_that_is_not_needed_is_passed_on() {
+    loom::model(|| {
+        let pool = Pool::new(2);
+        let own = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                let found = pool.idle.sleep(&pool.platform, worker(0), || Some("its own item"));
+                assert_eq!(found, Some("its own item"));
+            })
+        };
+        let sleeper = pool.spawn_server(1);
+        pool.publish(1);
+        own.join().unwrap();
+        sleeper.join().unwrap();
+        assert_eq!(pool.idle.asleep(), 0);
+    });
+}
+
+#[test]
+fn a_sleeper_sees_the_shutdown() {
+    loom::model(|| {
+        let pool = Pool::new(1);
+        let shutdown = Arc::new(AtomicBool::new(false));
+        let sleeper = {
+            let (pool, shutdown) = (pool.clone(), shutdown.clone());
+            thread::spawn(move || {
+                let look = || shutdown.load(Relaxed).then_some(());
+                while look().is_none() && pool.idle.sleep(&pool.platform, worker(0), look).is_none() {}
+            })
+        };
+        shutdown.store(true, Relaxed);
+        pool.idle.wake(&pool.platform, usize::MAX, &[]);
+        sleeper.join().unwrap();
+        assert_eq!(pool.idle.asleep(), 0);
+    });
+}
+
+/// Two words of bits, so that the publisher looks at more than one.
+#[test]
+fn every_sleeper_sees_the_shutdown() {
+    const FAR: usize = pinfold_core::idle::WORKERS_PER_WORD;
+    loom::model(|| {
+        let idle = Arc::new(IdleSet::<[Word; 2]>::fixed());
+        let platform = Arc::new(Parking::new(FAR + 1));
+        let shutdown = Arc::new(AtomicBool::new(false));
+        let sleepers = [0, FAR].map(|index| {
+            let (idle, platform, shutdown) = (idle.clone(), platform.clone(), shutdown.clone());
+            thread::spawn(move || {
+                let look = || shutdown.load(Relaxed).then_some(());
+                while idle.sleep(&*platform, worker(index), look).is_none() {}
+            })
+        });
+        shutdown.store(true, Relaxed);
+        idle.wake(&*platform, usize::MAX, &[]);
+        sleepers.map(|sleeper| sleeper.join().unwrap());
+        assert_eq!(idle.asleep(), 0);
+    });
+}
+
+/// A bit is claimed once, so that one item does not start two workers.
+#[test]
+fn two_wakes_never_share_a_sleeper() {
+    loom::model(|| {
+        let pool = Pool::new(1);
+        let sleeper = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                let flag = || (pool.items.load(Acquire) != 0).then_some(());
+                let found = pool.idle.sleep(&pool.platform, worker(0), flag);
+                // One announcement is claimed by at most one wake.
+                assert_eq!(pool.idle.asleep(), 0);
+                found.is_some()
+            })
+        };
+        let publisher = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                pool.items.fetch_add(1, Relaxed);
+                pool.idle.wake(&pool.platform, 1, &[worker(0)])
+            })
+        };
+        pool.items.fetch_add(1, Relaxed);
+        let woken = pool.idle.wake(&pool.platform, 1, &[worker(0)]) + publisher.join().unwrap();
+        let found_itself = sleeper.join().unwrap();
+        assert!(woken <= 1, "one announcement, {woken} wakes");
+        assert!(woken == 1 || found_itself);
+    });
+}
+
+#[test]
+fn a_sleeper_misses_nothing_in_a_deque() {
+    loom::model(|| {
+        let pool = Pool::new(1);
+        let tasks = Arc::new(Deque::<[deque::Slot; 2]>::fixed());
+        let sleeper = {
+            let (pool, tasks) = (pool.clone(), tasks.clone());
+            thread::spawn(move || {
+                let look = || match tasks.steal() {
+                    Steal::Taken(word) => Some(word),
+                    _ => None,
+                };
+                loop {
+                    if let Some(word) = pool.idle.sleep(&pool.platform, worker(0), look) {
+                        return word;
+                    }
+                }
+            })
+        };
+        tasks.owner().unwrap().push(7).unwrap();
+        pool.idle.wake(&pool.platform, 1, &[]);
+        assert_eq!(sleeper.join().unwrap(), 7);
+    });
+}
+
+#[test]
+fn a_sleeper_misses_nothing_in_an_injector() {
+    loom::model(|| {
+        let pool = Pool::new(1);
+        let tasks = Arc::new(Injector::<[Entry; 2]>::fixed());
+        let sleeper = {
+            let (pool, tasks) = (pool.clone(), tasks.clone());
+            thread::spawn(move || {
+                loop {
+                    if let Some(index) = pool.idle.sleep(&pool.platform, worker(0), || tasks.pop()) {
+                        return index;
+                    }
+                }
+            })
+        };
+        tasks.push(1).unwrap();
+        pool.idle.wake(&pool.platform, 1, &[]);
+        assert_eq!(sleeper.join().unwrap(), 1);
+    });
+}
+
+/// One producer has queued its index and is stopped for good before it wakes anybody. The other,
+/// whose index stands behind, has called for a worker, and a worker must come.
+#[test]
+fn a_producer_stopped_before_its_wake_delays_nobody_else() {
+    loom::model(|| {
+        let pool = Pool::new(1);
+        let tasks = Arc::new(Injector::<[Entry; 2]>::fixed());
+        let stopped = {
+            let tasks = tasks.clone();
+            thread::spawn(move || tasks.push(0).unwrap())
+        };
+        let sleeper = {
+            let (pool, tasks) = (pool.clone(), tasks.clone());
+            thread::spawn(move || {
+                loop {
+                    if let Some(index) = pool.idle.sleep(&pool.platform, worker(0), || tasks.pop()) {
+                        return index;
+                    }
+                }
+            })
+        };
+        tasks.push(1).unwrap();
+        pool.idle.wake(&pool.platform, 1, &[]);
+        sleeper.join().unwrap();
+        stopped.join().unwrap();
+    });
+}
+
+/// A waiter helps with what is published while it waits, as if it worked on it for good.
+#[test]
+fn a_waiter_is_woken_for_work_when_nobody_sleeps_freely() {
+    loom::model(|| {
+        let pool = Pool::new(1);
+        let waiter = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                while pool.idle.wait(&pool.platform, worker(0), || pool.take()).is_none() {}
+            })
+        };
+        pool.publish(1);
+        waiter.join().unwrap();
+        assert_eq!(pool.items.load(Relaxed), 0);
+    });
+}
+
+/// What ends the wait comes by `unpark` alone, with no fence and no look at the bits.
+#[test]
+fn a_waiter_sees_the_end_of_its_wait() {
+    loom::model(|| {
+        let pool = Pool::new(1);
+        let ended = Arc::new(AtomicBool::new(false));
+        let waiter = {
+            let (pool, ended) = (pool.clone(), ended.clone());
+            thread::spawn(move || {
+                let look = || ended.load(Relaxed).then_some(());
+                assert_eq!(pool.idle.wait(&pool.platform, worker(0), look), Some(()));
+            })
+        };
+        ended.store(true, Relaxed);
+        pool.platform.unpark(worker(0));
+        waiter.join().unwrap();
+    });
+}
+
+/// Worker 0 finds the end of its wait while the wake for the published item hits it. Worker 1,
+/// which waits too and could help, must get that wake.
+#[test]
+fn a_wake_that_a_waiter_does_not_need_is_passed_on() {
+    loom::model(|| {
+        let pool = Pool::new(2);
+        let ended = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                let found = pool.idle.wait(&pool.platform, worker(0), || Some("the end"));
+                assert_eq!(found, Some("the end"));
+            })
+        };
+        let waiter = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                while pool.idle.wait(&pool.platform, worker(1), || pool.take()).is_none() {}
+            })
+        };
+        pool.publish(1);
+        ended.join().unwrap();
+        waiter.join().unwrap();
+    });
+}
+
+/// A free sleeper and a waiter, one item: whoever of them is chosen, the item is taken, and the
+/// other's wait ends on its own.
+#[test]
+fn a_free_sleeper_and_a_waiter_leave_no_item_behind() {
+    loom::model(|| {
+        let pool = Pool::new(2);
+        let waiter = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                while pool.idle.wait(&pool.platform, worker(0), || pool.take()).is_none() {}
+            })
+        };
+        let sleeper = pool.spawn_server(1);
+        pool.publish(2);
+        sleeper.join().unwrap();
+        waiter.join().unwrap();
+        assert_eq!(pool.items.load(Relaxed), 0);
+    });
+}
