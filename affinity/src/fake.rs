@@ -96,8 +96,8 @@ impl Machine {
         let l3 = threads_of(shape, core / shape.cores * shape.cores, shape.cores).to_string();
         for (index, level, kind, cpus) in [
             (0, 1, "Data", &siblings),
-            (1, 2, "Instruction", &l3),
-            (2, 2, "Unified", &siblings),
+            (1, 2, "Unified", &siblings),
+            (2, 2, "Instruction", &l3),
             (3, 3, "Unified", &l3),
         ] {
             file(&format!("cache/index{index}/level"), &format!("{level}\n"));

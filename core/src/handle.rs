@@ -10,9 +10,10 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::task::Waker;
 
+use crate::arena::Exhausted;
 use crate::platform::{Platform, Unwind};
 use crate::scheduler::{Scheduler, SpawnError, Storage};
-use crate::task::{Entered, Frame, Kind, Life, Settled, SlotIndex, TaskId, Waiter};
+use crate::task::{Entered, Frame, Kind, Life, Settled, SlotIndex, TaskId, Waiter, fits};
 use crate::worker::Worker;
 
 /// The handle to one submitted task with the result `R`. Give it back with
@@ -38,6 +39,59 @@ pub enum Ended<R> {
     Cancelled,
 }
 
+/// Why there is no slot for a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReserveError {
+    /// No slot is free.
+    Exhausted(Exhausted),
+    /// The scheduler was closed.
+    Closed,
+}
+
+/// A free slot that waits for its task. Dropped, it gives the slot back.
+#[must_use = "a reservation is for a task"]
+pub struct Reservation<'s, S: Storage, P: Platform + Unwind> {
+    scheduler: &'s Scheduler<S, P>,
+    index: SlotIndex,
+}
+
+impl<S: Storage, P: Platform + Unwind> Reservation<'_, S, P> {
+    /// Puts `task` into the slot and publishes it. See [`Scheduler::submit`].
+    ///
+    /// # Errors
+    ///
+    /// The closure, if it or its result does not [fit](fits) a slot.
+    pub fn submit<F, R>(self, task: F) -> Result<Ticket<R>, F>
+    where
+        F: for<'w> FnOnce(&Worker<'w, S, P>) -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        if !fits::<F>() || !fits::<R>() {
+            return Err(task);
+        }
+        let (scheduler, index) = (self.scheduler, self.index);
+        core::mem::forget(self);
+        let slot = scheduler.arena.slot(index);
+        slot.label(Kind::Claimable, Frame::NONE, 0);
+        // SAFETY: 1. the slot was taken for this. 2. `F` and `R` are `'static`. 3. checked above.
+        unsafe { slot.store_claimable::<Worker<'_, S, P>, _, R>(task) };
+        scheduler.inject(index);
+        Ok(Ticket { index, result: PhantomData })
+    }
+}
+
+impl<S: Storage, P: Platform + Unwind> Drop for Reservation<'_, S, P> {
+    fn drop(&mut self) {
+        self.scheduler.arena.give_shared(self.index);
+    }
+}
+
+impl<S: Storage, P: Platform + Unwind> fmt::Debug for Reservation<'_, S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reservation").field(&self.index).finish()
+    }
+}
+
 impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     /// Runs `task` on some worker and keeps its result for the ticket. Lock-free.
     ///
@@ -51,16 +105,27 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         F: for<'w> FnOnce(&Worker<'w, S, P>) -> R + Send + 'static,
         R: Send + 'static,
     {
-        let index = match self.vacancy::<F, R>() {
-            Ok(index) => index,
-            Err(why) => return Err(why.with(task)),
-        };
-        let slot = self.arena.slot(index);
-        slot.label(Kind::Claimable, Frame::NONE, 0);
-        // SAFETY: 1. the slot was just taken. 2. `F` and `R` are `'static`. 3. `vacancy`.
-        unsafe { slot.store_claimable::<Worker<'_, S, P>, _, R>(task) };
-        self.inject(index);
-        Ok(Ticket { index, result: PhantomData })
+        match self.reserve() {
+            Ok(reservation) => reservation.submit(task).map_err(SpawnError::TooLarge),
+            Err(ReserveError::Exhausted(exhausted)) => Err(SpawnError::Exhausted(task, exhausted)),
+            Err(ReserveError::Closed) => Err(SpawnError::Closed(task)),
+        }
+    }
+
+    /// Takes a free slot for a task to come, so that an adapter may wrap a closure only once it is
+    /// sure to be taken. Lock-free.
+    ///
+    /// # Errors
+    ///
+    /// [`ReserveError`].
+    pub fn reserve(&self) -> Result<Reservation<'_, S, P>, ReserveError> {
+        if self.is_closed() {
+            return Err(ReserveError::Closed);
+        }
+        match self.arena.take_shared() {
+            Some(index) => Ok(Reservation { scheduler: self, index }),
+            None => Err(ReserveError::Exhausted(self.arena.exhausted())),
+        }
     }
 
     /// The name of the ticket's task.

@@ -189,6 +189,14 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         if self.nobody_sleeps() { 0 } else { self.wake_some(platform, count, near) }
     }
 
+    /// Wakes `worker` if it sleeps. Call it after the work was published. Lock-free.
+    pub fn wake_one(&self, platform: &impl Platform, worker: WorkerId) {
+        platform.publisher_fence();
+        if self.claim(worker, Role::Free) || self.claim(worker, Role::Waiting) {
+            platform.unpark(worker);
+        }
+    }
+
     /// Whether somebody has nothing to do: a hint, one relaxed load.
     #[inline(always)]
     pub fn is_anyone_hungry(&self) -> bool {

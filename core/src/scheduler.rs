@@ -13,10 +13,12 @@
 //!
 //! # Closing
 //!
-//! [`Scheduler::close`] stops admission; workers leave when they find nothing more. A submission that
-//! races with the closing is settled by one of both sides: the submitter publishes, fences and
-//! looks at the flag; a worker sees the flag, fences and looks for work once more. Whoever comes
-//! second sees the other.
+//! [`Scheduler::close`] stops admission; workers leave when they find nothing more. A submission may
+//! race with the closing: the submitter publishes, fences (in the wake) and may then look at
+//! [`Scheduler::is_closed`]; a worker sees the flag, fences and looks for work once more. Whoever
+//! comes second sees the other. So a submitter that finds the scheduler closed *after* a successful
+//! submission settles what may be left: it takes a free seat and runs it, or calls
+//! [`Scheduler::drop_leftovers`].
 
 use core::fmt;
 
@@ -24,6 +26,7 @@ use crate::arena::{Arena, Exhausted};
 use crate::deque::{self, BadCapacity, Deque};
 use crate::idle::{self, IdleSet};
 use crate::injector::{self, Injector};
+use crate::mailbox::Mailbox;
 use crate::metrics::Counters;
 use crate::order;
 use crate::platform::{Platform, Unwind, WorkerId};
@@ -108,6 +111,7 @@ pub trait Storage {
 #[derive(Debug)]
 pub struct Seat<D> {
     pub(crate) deque: Deque<D>,
+    pub(crate) mailbox: Mailbox,
     pub(crate) counters: Counters,
 }
 
@@ -118,7 +122,11 @@ impl<D: AsRef<[deque::Slot]>> Seat<D> {
     ///
     /// [`BadCapacity`] as from [`Deque::with_storage`].
     pub fn with_storage(slots: D) -> Result<Self, BadCapacity> {
-        Ok(Seat { deque: Deque::with_storage(slots)?, counters: Counters::new() })
+        Ok(Seat {
+            deque: Deque::with_storage(slots)?,
+            mailbox: Mailbox::new(),
+            counters: Counters::new(),
+        })
     }
 }
 
@@ -126,7 +134,7 @@ impl<const N: usize> Seat<[deque::Slot; N]> {
     const_fn! {
         /// A seat with a deque of `N` words, a power of two.
         pub const fn fixed() -> Self {
-            Seat { deque: Deque::fixed(), counters: Counters::new() }
+            Seat { deque: Deque::fixed(), mailbox: Mailbox::new(), counters: Counters::new() }
         }
     }
 }
@@ -340,15 +348,33 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     where
         F: for<'w> FnOnce(&Worker<'w, S, P>) + Send + 'static,
     {
+        // SAFETY: `F` is `'static`.
+        unsafe { self.spawn_unchecked(task) }
+    }
+
+    /// [`Scheduler::spawn`] for a task that borrows.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`] with the closure.
+    ///
+    /// # Safety
+    ///
+    /// What the task borrows lives until it has ended, or was dropped unrun.
+    pub unsafe fn spawn_unchecked<F>(&self, task: F) -> Result<(), SpawnError<F>>
+    where
+        F: for<'w> FnOnce(&Worker<'w, S, P>) + Send,
+    {
         let index = match self.vacancy::<F, ()>() {
             Ok(index) => index,
             Err(why) => return Err(why.with(task)),
         };
         let slot = self.arena.slot(index);
         slot.label(Kind::Plain, Frame::NONE, 0);
-        // SAFETY: 1. the slot was just taken from the arena. 2. `F` is `'static`. 3. `vacancy`;
+        let guarded = |worker: &Worker<'_, S, P>| worker.guard(task);
+        // SAFETY: 1. the slot was just taken from the arena. 2. is the caller's duty. 3. `vacancy`;
         // the wrapper captures `task` alone.
-        unsafe { slot.store::<Worker<'_, S, P>, _>(|worker: &Worker<'_, S, P>| worker.guard(task)) };
+        unsafe { slot.store::<Worker<'_, S, P>, _>(guarded) };
         self.inject(index);
         Ok(())
     }
@@ -408,9 +434,6 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         let pushed = self.injector.push(index);
         debug_assert_eq!(pushed, Ok(()), "the injector has an entry for every slot");
         self.idle.wake(&self.platform, 1, &[]);
-        if self.is_closed() {
-            self.drop_leftovers();
-        }
     }
 
     /// Settles what stands in the injector of a closed scheduler: the workers may have left.

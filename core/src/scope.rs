@@ -14,7 +14,7 @@ use core::marker::PhantomData;
 
 use crate::latch::CountLatch;
 use crate::order;
-use crate::platform::{Platform, Unwind};
+use crate::platform::{Platform, Unwind, WorkerId};
 use crate::scheduler::{SpawnError, Storage};
 use crate::sync::{AtomicBool, UnsafeCell};
 use crate::task::{Frame, Kind, SlotIndex, fits};
@@ -69,9 +69,59 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// While it waits, the worker helps with the scope's tasks and their descendants only. A panic
     /// of the body, or else the first panic of a task, goes on after all are done.
     pub fn scope<'scope, R>(&self, body: impl FnOnce(&Scope<'scope, S, P>) -> R) -> R {
+        self.open_scope(self.take_slot(), body, |scope| {
+            self.wait_for(
+                scope.frame,
+                || scope.latch.is_done(),
+                || scope.latch.register(self.id()),
+            );
+        })
+    }
+
+    /// Calls `task` once on each worker, this one included, and waits until all are done.
+    ///
+    /// While it waits, the worker also serves what others broadcast to it. If no slot is free, it
+    /// first runs queued tasks until there is one.
+    pub fn broadcast<F>(&self, task: &F)
+    where
+        F: for<'x> Fn(&Worker<'x, S, P>) + Sync,
+    {
+        let wait = |scope: &Scope<'_, S, P>| {
+            self.wait_and_serve_mail(
+                scope.frame,
+                || scope.latch.is_done(),
+                || scope.latch.register(self.id()),
+            );
+        };
+        let slot = loop {
+            match self.take_slot() {
+                Some(slot) => break slot,
+                None => self.run_one(),
+            };
+        };
+        self.open_scope(
+            Some(slot),
+            |scope| {
+                let all = (0..self.scheduler().workers()).filter_map(WorkerId::new);
+                for target in all.filter(|&target| target != self.id()) {
+                    while scope.spawn_on(self, target, |_, worker| task(worker)).is_err() {
+                        self.run_one();
+                    }
+                }
+                task(self);
+            },
+            wait,
+        );
+    }
+
+    fn open_scope<'scope, R>(
+        &self,
+        slot: Option<SlotIndex>,
+        body: impl FnOnce(&Scope<'scope, S, P>) -> R,
+        wait: impl FnOnce(&Scope<'scope, S, P>),
+    ) -> R {
         let outer = self.frame();
         let depth = self.depth_below(outer);
-        let slot = self.take_slot();
         if let Some(index) = slot {
             self.scheduler().arena.slot(index).label(Kind::Frame, outer, depth);
         }
@@ -89,7 +139,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
             scope: PhantomData,
         };
         let result = self.within(scope.frame, || P::catch(|| body(&scope)));
-        self.finish_scope(&scope);
+        self.finish_scope(&scope, wait);
         if let Some(index) = slot {
             self.give_slot(index);
         }
@@ -101,7 +151,11 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         }
     }
 
-    fn finish_scope(&self, scope: &Scope<'_, S, P>) {
+    fn finish_scope<'scope>(
+        &self,
+        scope: &Scope<'scope, S, P>,
+        wait: impl FnOnce(&Scope<'scope, S, P>),
+    ) {
         if !scope.open {
             return;
         }
@@ -110,33 +164,65 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         let share = BIAS.wrapping_add_signed(-scope.own.get());
         let waiter = scope.latch.done(share);
         debug_assert_eq!(waiter, None, "only the owner waits");
-        self.wait_for(
-            scope.frame,
-            || scope.latch.is_done(),
-            || scope.latch.register(self.id()),
-        );
+        wait(scope);
     }
 }
 
 impl<'scope, S: Storage, P: Platform + Unwind> Scope<'scope, S, P> {
-    /// Runs `task` on some worker before the scope ends. `worker` is the caller's; if it belongs to
-    /// another scheduler, or no slot is free, the task is run at once. Lock-free.
+    /// Runs `task` on some worker before the scope ends; it gets the scope, to spawn more, and
+    /// its worker. `worker` is the caller's; if it belongs to another scheduler, or no slot is
+    /// free, the task is run at once. Lock-free.
     ///
     /// # Errors
     ///
     /// `TooLarge` with the closure.
     pub fn spawn<'w, F>(&self, worker: &Worker<'w, S, P>, task: F) -> Result<(), SpawnError<F>>
     where
-        F: for<'x> FnOnce(&Worker<'x, S, P>) + Send + 'scope,
+        F: for<'x> FnOnce(&Self, &Worker<'x, S, P>) + Send + 'scope,
     {
         // What is stored is the task and the scope's address.
         if !fits::<(usize, F)>() {
             return Err(SpawnError::TooLarge(task));
         }
+        match self.slot_from(worker) {
+            Some(index) => worker.publish(self.fill(worker, index, task)),
+            None => worker.within(self.frame, || self.call(worker, task)),
+        }
+        Ok(())
+    }
+
+    /// As [`Scope::spawn`], but `task` runs on the worker `target` and nowhere else. A target
+    /// without a seat is the caller itself.
+    ///
+    /// # Errors
+    ///
+    /// `TooLarge`, or `Exhausted` (also if the scope itself found no slot, or `worker` belongs to
+    /// another scheduler), with the closure.
+    pub fn spawn_on<'w, F>(
+        &self,
+        worker: &Worker<'w, S, P>,
+        target: WorkerId,
+        task: F,
+    ) -> Result<(), SpawnError<F>>
+    where
+        F: for<'x> FnOnce(&Self, &Worker<'x, S, P>) + Send + 'scope,
+    {
+        if !fits::<(usize, F)>() {
+            return Err(SpawnError::TooLarge(task));
+        }
         let Some(index) = self.slot_from(worker) else {
-            worker.within(self.frame, || self.call(worker, task));
-            return Ok(());
+            return Err(SpawnError::Exhausted(task, worker.scheduler().arena.exhausted()));
         };
+        worker.post(target, self.fill(worker, index, task));
+        Ok(())
+    }
+
+    /// Counts `task` and puts it into the slot `index`.
+    #[inline]
+    fn fill<F>(&self, worker: &Worker<'_, S, P>, index: SlotIndex, task: F) -> SlotIndex
+    where
+        F: for<'x> FnOnce(&Self, &Worker<'x, S, P>) + Send + 'scope,
+    {
         self.count_spawn(worker);
         let slot = worker.scheduler().arena.slot(index);
         slot.label(Kind::Plain, self.frame, self.depth);
@@ -147,11 +233,10 @@ impl<'scope, S: Storage, P: Platform + Unwind> Scope<'scope, S, P> {
             scope.call(worker, task);
             scope.count_end(worker);
         };
-        // SAFETY: 1. the slot was just taken. 2. the scope does not end before the task has, and
-        // what the task borrows outlives `'scope`. 3. checked above.
+        // SAFETY: 1. the caller took the slot for this. 2. the scope does not end before the task
+        // has, and what the task borrows outlives `'scope`. 3. the callers check that it fits.
         unsafe { slot.store::<Worker<'_, S, P>, _>(counted) };
-        worker.publish(index);
-        Ok(())
+        index
     }
 
     fn slot_from(&self, worker: &Worker<'_, S, P>) -> Option<SlotIndex> {
@@ -159,8 +244,11 @@ impl<'scope, S: Storage, P: Platform + Unwind> Scope<'scope, S, P> {
         if self.open && same { worker.take_slot() } else { None }
     }
 
-    fn call<F: for<'x> FnOnce(&Worker<'x, S, P>)>(&self, worker: &Worker<'_, S, P>, task: F) {
-        let Err(panic) = P::catch(|| task(worker)) else { return };
+    fn call<F>(&self, worker: &Worker<'_, S, P>, task: F)
+    where
+        F: for<'x> FnOnce(&Self, &Worker<'x, S, P>),
+    {
+        let Err(panic) = P::catch(|| task(self, worker)) else { return };
         // Relaxed: who is first is decided by this word; the panic travels with the latch.
         if !self.panicked.swap(true, order!("scope.panicked", Relaxed)) {
             // SAFETY: only one task gets here, and the owner reads after it is done.

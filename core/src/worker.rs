@@ -57,6 +57,8 @@ pub struct Worker<'s, S: Storage, P> {
     /// Ended sinks of a graph run that its latch has not been told of, and the latch.
     sinks: Cell<usize>,
     sinks_latch: Cell<*const CountLatch>,
+    /// Taken from the mailbox and not run yet: the first slot of a list, plus one.
+    mail: Cell<u32>,
     id: WorkerId,
 }
 
@@ -85,6 +87,7 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
             victims,
             sinks: Cell::new(0),
             sinks_latch: Cell::new(ptr::null()),
+            mail: Cell::new(0),
             id,
         }
     }
@@ -144,8 +147,8 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
         Ok(())
     }
 
-    /// Runs a task whose panic nobody joins.
-    pub(crate) fn guard<F: FnOnce(&Self)>(&self, task: F) {
+    /// Calls `task` here and now; its panic goes to [`Unwind::unhandled`].
+    pub fn guard<F: FnOnce(&Self)>(&self, task: F) {
         if let Err(panic) = P::catch(|| task(self)) {
             self.scheduler.platform.unhandled(panic);
         }
@@ -211,6 +214,16 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
         debug_assert_eq!(pushed, Ok(()), "the injector has an entry for every slot");
     }
 
+    /// Gives a filled slot to the worker `target` and no other; to this one if there is no such seat.
+    pub(crate) fn post(&self, target: WorkerId, index: SlotIndex) {
+        let seats = self.scheduler.seats.as_ref();
+        let target = if target.index() < seats.len() { target } else { self.id };
+        if let Some(seat) = seats.get(target.index()) {
+            seat.mailbox.post(&self.scheduler.arena, index);
+            self.scheduler.idle.wake_one(&self.scheduler.platform, target);
+        }
+    }
+
     /// Puts nodes of a graph run into this worker's deque, the last to be run first, and wakes as
     /// many workers. Nodes that find no room stay in `nodes`.
     pub(crate) fn publish_nodes(&self, run: SlotIndex, nodes: &mut impl Iterator<Item = u32>) {
@@ -258,8 +271,9 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
         let ticks = self.ticks.get().wrapping_add(1);
         self.ticks.set(ticks);
         if ticks % INJECTOR_INTERVAL == 0 {
-            if let Some(word) = self.take_injected() {
-                return Some(word);
+            let outside = self.take_mail(|_| true).or_else(|| self.take_injected());
+            if outside.is_some() {
+                return outside;
             }
         }
         match self.owner.pop() {
@@ -272,7 +286,48 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
     }
 
     fn find_elsewhere(&self) -> Option<Word> {
-        self.take_injected().or_else(|| self.steal())
+        self.take_mail(|_| true).or_else(|| self.take_injected()).or_else(|| self.steal())
+    }
+
+    /// The first task in this worker's mail that is `wanted`.
+    fn take_mail(&self, wanted: impl Fn(Word) -> bool) -> Option<Word> {
+        let arena = &self.scheduler.arena;
+        let seat = self.scheduler.seats.as_ref().get(self.id.index())?;
+        let new = seat.mailbox.take_all(arena);
+        if new != 0 {
+            self.append_mail(new);
+        }
+        let mut before: Option<SlotIndex> = None;
+        let mut rest = self.mail.get();
+        while let Some(index) = rest.checked_sub(1) {
+            // Relaxed, here and below: the list is this worker's.
+            rest = arena.slot(index).next.load(order!("worker.mail.next", Relaxed));
+            if wanted(Word::task(index)) {
+                match before {
+                    None => self.mail.set(rest),
+                    Some(before) => {
+                        arena.slot(before).next.store(rest, order!("worker.mail.unlink", Relaxed));
+                    }
+                }
+                return Some(Word::task(index));
+            }
+            before = Some(index);
+        }
+        None
+    }
+
+    /// Puts new mail behind what is there.
+    fn append_mail(&self, new: u32) {
+        let arena = &self.scheduler.arena;
+        let Some(mut last) = self.mail.get().checked_sub(1) else { return self.mail.set(new) };
+        loop {
+            // Relaxed, both: the list is this worker's.
+            let next = &arena.slot(last).next;
+            match next.load(order!("worker.mail.walk", Relaxed)).checked_sub(1) {
+                Some(following) => last = following,
+                None => return next.store(new, order!("worker.mail.append", Relaxed)),
+            }
+        }
     }
 
     fn take_injected(&self) -> Option<Word> {
@@ -409,7 +464,26 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
     /// Helps with descendants of `frame`, then parks, until `done`. Who makes `done` true unparks
     /// this worker, after `register`.
     pub(crate) fn wait_for(&self, frame: Frame, done: impl Fn() -> bool, register: impl FnOnce()) {
-        let aside = Aside::new(self);
+        self.wait_in(Aside::new(self), frame, done, register);
+    }
+
+    /// As `wait_for`, and serves this worker's whole mailbox meanwhile.
+    pub(crate) fn wait_and_serve_mail(
+        &self,
+        frame: Frame,
+        done: impl Fn() -> bool,
+        register: impl FnOnce(),
+    ) {
+        self.wait_in(Aside::serving_mail(self), frame, done, register);
+    }
+
+    fn wait_in(
+        &self,
+        aside: Aside<'_, 's, S, P>,
+        frame: Frame,
+        done: impl Fn() -> bool,
+        register: impl FnOnce(),
+    ) {
         let mut register = Some(register);
         while !done() {
             if let Some(word) = aside.find_descendant(frame) {
@@ -494,16 +568,27 @@ struct Aside<'w, 's, S: Storage, P: Platform + Unwind> {
     worker: &'w Worker<'s, S, P>,
     /// The first slot of a list, plus one; the oldest task first.
     first: Cell<u32>,
+    /// Whether mail need not be a descendant.
+    any_mail: bool,
 }
 
 impl<'w, 's, S: Storage, P: Platform + Unwind> Aside<'w, 's, S, P> {
     fn new(worker: &'w Worker<'s, S, P>) -> Self {
-        Aside { worker, first: Cell::new(0) }
+        Aside { worker, first: Cell::new(0), any_mail: false }
+    }
+
+    /// For a worker that waits for all others: they may be waiting for it in the same way.
+    fn serving_mail(worker: &'w Worker<'s, S, P>) -> Self {
+        Aside { worker, first: Cell::new(0), any_mail: true }
     }
 
     /// A descendant of `frame`, from this worker's deque or a victim's.
     fn find_descendant(&self, frame: Frame) -> Option<Word> {
-        self.find_own(frame).or_else(|| self.steal_descendant(frame))
+        let worker = self.worker;
+        let wanted = |word| self.any_mail || worker.is_descendant(word, frame);
+        self.find_own(frame)
+            .or_else(|| worker.take_mail(wanted))
+            .or_else(|| self.steal_descendant(frame))
     }
 
     fn find_own(&self, frame: Frame) -> Option<Word> {

@@ -334,3 +334,19 @@ fn dies_are_read_where_the_kernel_tells_them() {
     assert_eq!(machine.cpu(6).unwrap().die, Some(1));
     assert_eq!(machine.notes(), []);
 }
+
+#[test]
+fn claims_that_overlap_an_earlier_one_are_cut() {
+    let tree = Machine::new(DESKTOP);
+    tree.write_cpu_file(0, "topology/core_cpus_list", "0");
+    tree.write_cpu_file(4, "topology/core_cpus_list", "0,4");
+    let machine = tree.topology();
+    assert_eq!(print(machine.cores()), ["0", "1,5", "2,6", "3,7", "4"]);
+    let note = Note::Contradiction {
+        level: Level::Core,
+        cpu: 4,
+        claimed: CpuSet::from_iter([0, 4]),
+        kept: CpuSet::single(4),
+    };
+    assert_eq!(machine.notes(), [note]);
+}

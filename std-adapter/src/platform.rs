@@ -1,0 +1,97 @@
+//! The standard library as the core's platform: threads that park, panics that unwind.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::Instant;
+
+use pinfold_core::platform::{Platform, Unwind, WorkerId};
+
+/// What a panic carries.
+pub type PanicPayload = Box<dyn Any + Send + 'static>;
+
+/// Told of panics in tasks that nobody joins.
+pub(crate) type PanicHandler = Box<dyn Fn(PanicPayload) + Send + Sync>;
+
+pub(crate) struct Threads {
+    workers: Box<[OnceLock<Thread>]>,
+    start: Instant,
+    freed: Mutex<u64>,
+    on_freed: Condvar,
+    panic_handler: Option<PanicHandler>,
+}
+
+impl Threads {
+    pub(crate) fn new(workers: usize, panic_handler: Option<PanicHandler>) -> Self {
+        Threads {
+            workers: (0..workers).map(|_| OnceLock::new()).collect(),
+            start: Instant::now(),
+            freed: Mutex::new(0),
+            on_freed: Condvar::new(),
+            panic_handler,
+        }
+    }
+
+    /// The calling thread is `worker` from now on.
+    pub(crate) fn enter(&self, worker: WorkerId) {
+        let entered = self.workers[worker.index()].set(std::thread::current());
+        debug_assert!(entered.is_ok(), "a worker has one thread");
+    }
+
+    /// How often slots have become free for those who starve.
+    pub(crate) fn freed(&self) -> u64 {
+        *self.freed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until slots have become free since [`Threads::freed`] said `seen`.
+    pub(crate) fn wait_for_freed(&self, seen: u64) {
+        let freed = self.freed.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.on_freed.wait_while(freed, |freed| *freed == seen);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Platform for Threads {
+    fn park(&self, _: WorkerId) {
+        std::thread::park();
+    }
+
+    fn unpark(&self, worker: WorkerId) {
+        // Only who has announced itself is unparked, and that comes after `enter`. The handle may
+        // still be on its way to this thread, hence `wait`.
+        self.workers[worker.index()].wait().unpark();
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
+    }
+
+    fn slots_freed(&self) {
+        *self.freed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.on_freed.notify_all();
+    }
+}
+
+impl Unwind for Threads {
+    type Panic = PanicPayload;
+
+    #[inline(always)]
+    fn catch<R>(f: impl FnOnce() -> R) -> Result<R, PanicPayload> {
+        // Whoever joins gets the panic, and with it the duty to judge what the task left behind.
+        catch_unwind(AssertUnwindSafe(f))
+    }
+
+    fn resume(panic: PanicPayload) -> ! {
+        resume_unwind(panic)
+    }
+
+    fn unhandled(&self, panic: PanicPayload) {
+        // The process's panic hook has already reported it.
+        let Some(handler) = &self.panic_handler else { return };
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| handler(panic))) {
+            // A payload may panic when dropped; then the pool would die after all.
+            std::mem::forget(second);
+        }
+    }
+}

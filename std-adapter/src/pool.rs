@@ -1,0 +1,436 @@
+//! The pool: workers in threads.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+
+use pinfold_affinity::{Binding, Plan, bind_current};
+use pinfold_core::arena::MAGAZINE;
+use pinfold_core::idle::WORKERS_PER_WORD;
+use pinfold_core::platform::WorkerId;
+use pinfold_core::scheduler::{Scheduler, Seat};
+
+use crate::builder::{Builder, Start};
+use crate::current::{self, Shared, Worker};
+use crate::error::{BuildError, SubmitError};
+use crate::handle::JoinHandle;
+use crate::platform::{PanicHandler, Threads};
+use crate::scope::Scope;
+use crate::shutdown::{Shutdown, ShutdownReport};
+use crate::storage::{Boxed, OutOfMemory, zeroed};
+
+/// The most words in one worker's deque. What does not fit goes to the injector.
+const DEQUE_WORDS: usize = 4096;
+
+/// The size and shape of a pool.
+pub(crate) struct Layout {
+    pub(crate) workers: usize,
+    pub(crate) slots: usize,
+    pub(crate) name: String,
+    pub(crate) plan: Option<Plan>,
+}
+
+/// What a pool, its threads and its handles share.
+pub(crate) struct Inner {
+    pub(crate) scheduler: Shared,
+    pub(crate) layout: Layout,
+    /// Whom each worker robs, nearest first.
+    victims: Box<[Box<[WorkerId]>]>,
+    /// What each worker's binding came to, once it has started.
+    pub(crate) bound: Box<[OnceLock<Result<Option<Binding>, String>>]>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    started: OnceLock<()>,
+    broadcasts: Mutex<Broadcasts>,
+    broadcasts_ended: Condvar,
+    last_worker: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Broadcasts {
+    active: usize,
+    closed: bool,
+}
+
+impl Inner {
+    fn new(layout: Layout, panic_handler: Option<PanicHandler>) -> Result<Self, BuildError> {
+        let no_memory = |OutOfMemory { bytes }| BuildError::OutOfMemory { bytes };
+        let workers = layout.workers;
+        // So many may be free and out of reach in the workers' magazines.
+        let slots = layout.slots + workers * MAGAZINE as usize;
+        let deque_words = layout.slots.next_power_of_two().min(DEQUE_WORDS);
+        let seat = || {
+            let words = zeroed(deque_words).map_err(no_memory)?;
+            Ok(Seat::with_storage(words).expect("a power of two"))
+        };
+        let seats = (0..workers).map(|_| seat()).collect::<Result<_, BuildError>>()?;
+        let scheduler = Scheduler::<Boxed, _>::with_storage(
+            zeroed(slots).map_err(no_memory)?,
+            zeroed(slots.next_power_of_two()).map_err(no_memory)?,
+            seats,
+            zeroed(workers.div_ceil(WORKERS_PER_WORD)).map_err(no_memory)?,
+            Threads::new(workers, panic_handler),
+        )
+        .expect("the builder checked the numbers");
+        Ok(Inner {
+            scheduler,
+            victims: (0..workers).map(|worker| layout.victims(worker)).collect(),
+            bound: (0..workers).map(|_| OnceLock::new()).collect(),
+            layout,
+            threads: Mutex::default(),
+            started: OnceLock::new(),
+            broadcasts: Mutex::default(),
+            broadcasts_ended: Condvar::new(),
+            last_worker: Mutex::default(),
+        })
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<thread::JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn broadcasts(&self) -> MutexGuard<'_, Broadcasts> {
+        self.broadcasts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the thread of `worker` does.
+    fn run_worker(&self, id: WorkerId) {
+        self.scheduler.platform().enter(id);
+        let binding = self.layout.plan.as_ref().and_then(|plan| plan.binding(id.index()));
+        let bound = match binding {
+            None => Ok(None),
+            Some(binding) => match bind_current(binding) {
+                Ok(_) => Ok(Some(binding.clone())),
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        let first = self.bound[id.index()].set(bound);
+        debug_assert!(first.is_ok(), "a worker starts once");
+        let worker = self.scheduler.worker(id, &self.victims[id.index()]);
+        let worker = worker.expect("each seat is taken once");
+        current::enter(&worker, || worker.run_until_closed());
+    }
+
+    /// Starts the threads; the second call and later ones do nothing.
+    fn start_threads(self: &Arc<Self>) -> Result<(), BuildError> {
+        let mut threads = self.threads();
+        threads.reserve_exact(self.layout.workers);
+        for index in 0..self.layout.workers {
+            let worker = WorkerId::new(index).expect("the builder checked the number");
+            let inner = Arc::clone(self);
+            let thread = thread::Builder::new()
+                .name(format!("{}-{index}", self.layout.name))
+                .spawn(move || inner.run_worker(worker))
+                .map_err(|source| BuildError::Thread { worker, source })?;
+            threads.push(thread);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there are threads.
+    #[inline]
+    pub(crate) fn ensure_started(self: &Arc<Self>) {
+        if self.started.get().is_none() {
+            self.start_late();
+        }
+    }
+
+    #[cold]
+    fn start_late(self: &Arc<Self>) {
+        self.started.get_or_init(|| {
+            // Fewer threads than asked for still do all the work, unless there are none.
+            if let Err(error) = self.start_threads() {
+                assert!(!self.threads().is_empty(), "{error}");
+            }
+        });
+    }
+
+    /// Waits for the threads, unless the caller is one of them.
+    pub(crate) fn join_threads(&self) {
+        if current::with_worker_of(&self.scheduler, |worker| worker.is_some()) {
+            return;
+        }
+        // Held while joining, so that a second caller waits as well.
+        let mut threads = self.threads();
+        for thread in threads.drain(..) {
+            // A worker catches its tasks' panics; should it die all the same, the process's panic
+            // hook has said so.
+            let _ = thread.join();
+        }
+    }
+
+    /// Calls `f` as a worker of this pool, whose threads have ended or are about to, and then runs
+    /// whatever is left in the queues.
+    #[cold]
+    pub(crate) fn as_last_worker<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
+        self.join_threads();
+        let _turn = self.last_worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = WorkerId::new(0).expect("0 is in range");
+        let worker = self.scheduler.worker(first, &self.victims[0]);
+        let worker = worker.expect("the threads have ended, and it is our turn");
+        current::enter(&worker, || {
+            let result = f(&worker);
+            worker.run_until_closed();
+            result
+        })
+    }
+
+    /// Counts a broadcast; `None` after a shutdown.
+    fn enter_broadcast(&self) -> Option<BroadcastEntered<'_>> {
+        let mut broadcasts = self.broadcasts();
+        // A broadcast inside another one is let through: the shutdown waits for the outer one.
+        if broadcasts.closed && broadcasts.active == 0 {
+            return None;
+        }
+        broadcasts.active += 1;
+        Some(BroadcastEntered(self))
+    }
+
+    /// Lets no broadcast begin any more, and waits for those that have.
+    pub(crate) fn close_broadcasts(&self) {
+        let mut broadcasts = self.broadcasts();
+        broadcasts.closed = true;
+        if current::with_worker_of(&self.scheduler, |worker| worker.is_some()) {
+            // The broadcast may be waiting for this very task.
+            return;
+        }
+        let ended = self.broadcasts_ended.wait_while(broadcasts, |broadcasts| broadcasts.active > 0);
+        drop(ended.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+struct BroadcastEntered<'p>(&'p Inner);
+
+impl Drop for BroadcastEntered<'_> {
+    fn drop(&mut self) {
+        self.0.broadcasts().active -= 1;
+        self.0.broadcasts_ended.notify_all();
+    }
+}
+
+impl Layout {
+    fn victims(&self, worker: usize) -> Box<[WorkerId]> {
+        let order = match &self.plan {
+            Some(plan) => plan.victim_order(worker),
+            None => (1..self.workers).map(|step| (worker + step) % self.workers).collect(),
+        };
+        order.into_iter().filter_map(WorkerId::new).collect()
+    }
+}
+
+/// A pool of workers that share tasks among themselves.
+///
+/// Dropping it waits until all that it accepted has run. See the crate's page for an overview.
+///
+/// ```
+/// let pool = pinfold::Pool::new(2)?;
+/// let (sum, product) = pool.join(|| (1..=10).sum::<u64>(), || (1..=10).product::<u64>());
+/// assert_eq!((sum, product), (55, 3_628_800));
+/// # Ok::<(), pinfold::BuildError>(())
+/// ```
+pub struct Pool {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl Pool {
+    /// A pool of `workers` workers, otherwise with the defaults of [`Builder`].
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`].
+    pub fn new(workers: usize) -> Result<Pool, BuildError> {
+        Pool::builder().workers(workers).build()
+    }
+
+    /// Configures a pool.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(crate) fn start(
+        layout: Layout,
+        start: Start,
+        panic_handler: Option<PanicHandler>,
+    ) -> Result<Pool, BuildError> {
+        let pool = Pool { inner: Arc::new(Inner::new(layout, panic_handler)?) };
+        if start == Start::Eager {
+            pool.inner.started.get_or_init(|| ());
+            // On failure `pool` is dropped here, and ends the threads that there are.
+            pool.inner.start_threads()?;
+        }
+        Ok(pool)
+    }
+
+    /// Calls `f` on a worker of this pool and returns its result; inside `f`, the free functions
+    /// of this crate mean this pool. The caller waits; if it is a worker of this pool, `f` is simply
+    /// called.
+    ///
+    /// # Panics
+    ///
+    /// If `f` does.
+    pub fn install<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+        self.on_worker(|_| f())
+    }
+
+    /// Calls `a` and `b`, in parallel if a worker has nothing to do, and returns both results.
+    ///
+    /// # Panics
+    ///
+    /// If `a` or `b` does; the other one has ended by then, or will not start.
+    #[inline]
+    pub fn join<A, B, RA, RB>(&self, a: A, b: B) -> (RA, RB)
+    where
+        A: FnOnce() -> RA + Send,
+        B: FnOnce() -> RB + Send,
+        RA: Send,
+        RB: Send,
+    {
+        self.on_worker(|worker| worker.join(|_| a(), |_| b()))
+    }
+
+    /// Calls `body` with a scope in which tasks that borrow may be spawned, waits until all of
+    /// them are done, and returns what `body` returned.
+    ///
+    /// ```
+    /// let pool = pinfold::Pool::new(2)?;
+    /// let mut squares = vec![0; 8];
+    /// pool.scope(|s| {
+    ///     for (i, square) in squares.iter_mut().enumerate() {
+    ///         s.spawn(move |_| *square = i * i);
+    ///     }
+    /// });
+    /// assert_eq!(squares, [0, 1, 4, 9, 16, 25, 36, 49]);
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `body` does, or else with the first panic of a task, after all tasks are done.
+    pub fn scope<'scope, R: Send>(&self, body: impl FnOnce(&Scope<'scope>) -> R + Send) -> R {
+        self.on_worker(|worker| worker.scope(|scope| body(Scope::of(scope))))
+    }
+
+    /// Runs `task` on some worker, at some time. A panic in it goes to the panic handler.
+    ///
+    /// Called outside of the pool while all slots are in use, it waits for one; called by a
+    /// worker, the worker then runs the task itself. After a shutdown the caller does.
+    pub fn spawn(&self, task: impl FnOnce() + Send + 'static) {
+        current::with_worker_of(&self.inner.scheduler, |worker| match worker {
+            Some(worker) => spawn_inside(worker, task),
+            None => {
+                self.inner.ensure_started();
+                // SAFETY: the task is `'static`.
+                unsafe { self.inner.inject(move |_: &Worker<'_>| task()) };
+            }
+        });
+    }
+
+    /// Runs `task` on some worker and keeps its result for the handle.
+    ///
+    /// ```
+    /// let pool = pinfold::Pool::new(1)?;
+    /// let handle = pool.submit(|| 6 * 7).expect("a new pool has free slots");
+    /// assert_eq!(handle.join().unwrap(), 42);
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`] with the closure, if all slots are in use or the pool was shut down.
+    pub fn submit<F, R>(&self, task: F) -> Result<JoinHandle<R>, SubmitError<F>>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        self.inner.ensure_started();
+        JoinHandle::submit(&self.inner, task)
+    }
+
+    /// Calls `f` once on each worker and returns the results in the workers' order.
+    ///
+    /// Called by a worker, it also serves what other workers broadcast meanwhile. After a shutdown it
+    /// returns an empty list.
+    ///
+    /// # Panics
+    ///
+    /// If `f` does, after it has ended everywhere.
+    pub fn broadcast<R: Send>(&self, f: impl Fn(BroadcastContext) -> R + Sync) -> Vec<R> {
+        let Some(_entered) = self.inner.enter_broadcast() else { return Vec::new() };
+        let workers = self.inner.layout.workers;
+        let results: Vec<Mutex<Option<R>>> = (0..workers).map(|_| Mutex::new(None)).collect();
+        self.on_worker(|worker| {
+            worker.broadcast(&|worker: &Worker<'_>| {
+                let result = f(BroadcastContext { worker: worker.id(), workers });
+                *results[worker.id().index()].lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(result);
+            });
+        });
+        let result = |place: Mutex<Option<R>>| {
+            place.into_inner().unwrap_or_else(PoisonError::into_inner).expect("each worker was reached")
+        };
+        results.into_iter().map(result).collect()
+    }
+
+    /// Takes no more tasks, deals with what was accepted as `how` says, and waits for the end of the
+    /// threads. Idempotent. Called inside one of the pool's own tasks, it does not wait.
+    pub fn shutdown(&self, how: Shutdown) -> ShutdownReport {
+        self.inner.shut_down(how)
+    }
+
+    /// Calls `f` with a worker of this pool: here if this thread is one, else there.
+    #[inline]
+    pub(crate) fn on_worker<R: Send>(&self, f: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
+        current::with_worker_of(&self.inner.scheduler, |worker| match worker {
+            Some(worker) => f(worker),
+            None => self.outside(f),
+        })
+    }
+
+    #[cold]
+    fn outside<R: Send>(&self, f: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
+        self.inner.ensure_started();
+        self.inner.call(f)
+    }
+}
+
+/// A detached task, spawned by a worker.
+pub(crate) fn spawn_inside(worker: &Worker<'_>, task: impl FnOnce() + Send + 'static) {
+    let Err(error) = worker.spawn(move |_: &Worker<'_>| task()) else { return };
+    let boxed: Box<dyn for<'w> FnOnce(&Worker<'w>) + Send> = Box::new(error.into_inner());
+    let spawned = worker.spawn(boxed);
+    debug_assert!(spawned.is_ok(), "a box fits a slot");
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.inner.shut_down(Shutdown::Drain);
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("name", &self.inner.layout.name)
+            .field("workers", &self.inner.layout.workers)
+            .field("scheduler", &self.inner.scheduler)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which worker a broadcast has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BroadcastContext {
+    worker: WorkerId,
+    workers: usize,
+}
+
+impl BroadcastContext {
+    /// The worker that runs this.
+    pub fn worker(&self) -> WorkerId {
+        self.worker
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+}
