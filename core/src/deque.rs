@@ -418,6 +418,11 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
         Some(word)
     }
 
+    /// Whether [`Owner::push`] would refuse a word. Wait-free.
+    pub fn is_full(&self) -> bool {
+        self.room(1) == 0
+    }
+
     /// The word that [`Owner::pop`] would try to take, left where it is. A thief may take it
     /// meanwhile. Wait-free, no read-modify-write.
     pub fn peek(&self) -> Option<usize> {

@@ -318,6 +318,9 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     where
         F: for<'w> FnOnce(&Worker<'w, S, P>) + Send,
     {
+        if !self.has_room() {
+            return None;
+        }
         let index = self.take_slot()?;
         let slot = self.scheduler().arena.slot(index);
         slot.label(Kind::Claimable, frame, self.depth_below(frame));

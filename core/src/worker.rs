@@ -143,7 +143,7 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
         slot.label(Kind::Plain, Frame::NONE, 0);
         // SAFETY: 1. the slot was just taken. 2. `F` is `'static`. 3. checked above.
         unsafe { slot.store::<Worker<'_, S, P>, _>(|worker: &Worker<'_, S, P>| worker.guard(task)) };
-        self.publish(index);
+        self.publish_detached(index);
         Ok(())
     }
 
@@ -198,20 +198,35 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
 
     // Publishing.
 
-    /// Puts a filled slot into this worker's deque, or, if that is full, into the injector, and
-    /// wakes somebody.
+    /// Puts a structured task into this worker's deque and wakes somebody; if the deque is full,
+    /// runs it at once. (The injector is no place for it: who waits for it does not look there.)
     #[inline]
     pub(crate) fn publish(&self, index: SlotIndex) {
+        let word = Word::task(index);
+        match self.owner.push(word.raw()) {
+            Ok(()) => self.wake(1),
+            Err(_) => self.run(word),
+        }
+    }
+
+    /// Puts a detached task into this worker's deque, or, if that is full, into the injector, and
+    /// wakes somebody.
+    fn publish_detached(&self, index: SlotIndex) {
         if self.owner.push(Word::task(index).raw()).is_err() {
-            self.overflow(index);
+            self.inject(index);
         }
         self.wake(1);
     }
 
     #[cold]
-    fn overflow(&self, index: SlotIndex) {
+    fn inject(&self, index: SlotIndex) {
         let pushed = self.scheduler.injector.push(index);
         debug_assert_eq!(pushed, Ok(()), "the injector has an entry for every slot");
+    }
+
+    /// Whether a task put into this worker's deque would find room.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.owner.is_full()
     }
 
     /// Gives a filled slot to the worker `target` and no other; to this one if there is no such seat.
@@ -615,7 +630,7 @@ impl<'w, 's, S: Storage, P: Platform + Unwind> Aside<'w, 's, S, P> {
                 continue;
             }
             if worker.scheduler.arena.slot(index).frame().0 == Frame::NONE {
-                worker.overflow(index);
+                worker.inject(index);
                 worker.wake(1);
             } else {
                 self.set_aside(index);

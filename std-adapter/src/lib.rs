@@ -4,6 +4,7 @@ mod builder;
 mod current;
 mod error;
 pub mod global;
+pub mod graph;
 mod handle;
 mod outside;
 mod platform;

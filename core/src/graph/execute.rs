@@ -16,7 +16,8 @@ struct Execution<'r, G, N, B> {
     plan: &'r Plan<G>,
     run: &'r Run<N>,
     body: &'r B,
-    slot: SlotIndex,
+    /// Without a slot the run cannot be queued, and stays with the worker that started it.
+    slot: Option<SlotIndex>,
 }
 
 impl<G, N, B> Clone for Execution<'_, G, N, B> {
@@ -31,7 +32,8 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// Calls `body` for each node of `plan` after its predecessors have ended, on any workers, and
     /// waits for the end. Meanwhile the worker helps with the run and its descendants only.
     ///
-    /// `body` must not panic; an adapter makes a panic an [`Outcome::Failed`].
+    /// `body` must not panic; an adapter makes a panic an [`Outcome::Failed`]. If no slot is free,
+    /// this worker goes through the whole run by itself.
     ///
     /// # Errors
     ///
@@ -45,15 +47,17 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         if run.nodes() != plan.nodes() {
             return Err(RunError::Nodes { run: run.nodes(), plan: plan.nodes() });
         }
-        let Some(slot) = self.take_slot() else {
-            return Err(RunError::Exhausted(self.scheduler().arena.exhausted()));
-        };
         run.begin(plan.sinks());
         let run = &*run;
+        let Some(slot) = self.take_slot() else {
+            Execution { plan, run, body, slot: None }.start(self);
+            self.report_sinks();
+            return Ok(());
+        };
         let (outer, frame) = (self.frame(), Frame::of(slot));
         let memory = self.scheduler().arena.slot(slot);
         memory.label(Kind::Run, outer, self.depth_below(outer));
-        let execution = Execution { plan, run, body, slot };
+        let execution = Execution { plan, run, body, slot: Some(slot) };
         let go_on = move |worker: &Worker<'_, S, P>, node| execution.go_on(worker, node, &Cell::new(0));
         // SAFETY: 1. the slot was just taken. 2. `wait_for` below does not return before the last
         // node has ended, and what `go_on` borrows outlives this call. 3. four words fit.
@@ -196,7 +200,9 @@ where
     #[inline]
     fn publish(&mut self) {
         let mut nodes = self.batch.iter().rev().copied();
-        self.worker.publish_nodes(self.execution.slot, &mut nodes);
+        if let Some(slot) = self.execution.slot {
+            self.worker.publish_nodes(slot, &mut nodes);
+        }
         for node in nodes {
             self.overflow.set(self.execution.run.link(node, self.overflow.get()));
         }

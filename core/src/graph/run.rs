@@ -5,7 +5,6 @@
 use core::fmt;
 
 use super::NodeIndex;
-use crate::arena::Exhausted;
 use crate::latch::CountLatch;
 use crate::order;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, array, const_fn};
@@ -109,8 +108,6 @@ impl Default for Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunError {
-    /// No slot was free for the run.
-    Exhausted(Exhausted),
     /// The run was made for another number of nodes.
     Nodes {
         /// How many the run has.
@@ -123,7 +120,6 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RunError::Exhausted(exhausted) => exhausted.fmt(f),
             RunError::Nodes { run, plan } => {
                 write!(f, "the run has {run} nodes, the plan {plan}: use one made for this plan")
             }
