@@ -81,6 +81,14 @@ impl Top {
     }
 }
 
+impl Magazine {
+    /// Whether there are enough slots in it to be worth sharing.
+    #[inline]
+    pub(crate) fn is_worth_sharing(&self) -> bool {
+        self.count.get() >= REFILL
+    }
+}
+
 /// A worker's own free slots.
 #[derive(Debug, Default)]
 pub struct Magazine {

@@ -381,8 +381,9 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
     /// the next to be popped. Returns how many were put. Wait-free, no read-modify-write.
     ///
     /// The words that did not fit are left in the iterator.
-    pub fn push_all(&self, words: &mut impl Iterator<Item = usize>) -> usize {
-        let room = self.room(u32::MAX);
+    #[inline]
+    pub fn push_all(&self, words: &mut impl ExactSizeIterator<Item = usize>) -> usize {
+        let room = self.room(words.len() as u32);
         let mut count = 0;
         while count < room {
             let Some(word) = words.next() else { break };

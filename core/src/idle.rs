@@ -2,29 +2,41 @@
 //!
 //! | operation | cost | progress |
 //! |---|---|---|
-//! | [`IdleSet::wake`], nobody asleep | one fence, one load per 64 workers | wait-free |
-//! | [`IdleSet::wake`] | one read-modify-write and one `unpark` per worker woken | lock-free |
-//! | [`IdleSet::sleep`] | one read-modify-write, one fence, then parked | – |
+//! | [`IdleSet::wake`], nobody hungry | one fence, one load | wait-free |
+//! | [`IdleSet::wake`] | two read-modify-writes and one `unpark` per worker woken | lock-free |
+//! | [`IdleSet::is_anyone_hungry`] | one relaxed load | wait-free |
+//! | [`IdleSet::sleep`] | two read-modify-writes, one fence, then parked | – |
 //!
 //! There is no timer and no polling: a worker that sleeps costs nothing until somebody wakes it.
 //!
+//! # Words
+//!
+//! A worker is *hungry* while it has nothing to do; a hungry worker is *searching* while it looks at
+//! other workers' deques, and else asleep. One word counts both.
+//!
 //! # Protocol
 //!
-//! | sleeper | publisher |
+//! | sleeper, counted as searching | publisher |
 //! |---|---|
-//! | S1 set own bit (*announce*) | P1 publish the work |
+//! | S1 set own bit (*announce*), stop counting as searching | P1 publish the work |
 //! | S2 `sleeper_fence` | P2 `publisher_fence` |
-//! | S3 look for work once more | P3 load the bits |
-//! | S4 none: park while the bit is set | P4 clear a bit (*claim*): whoever clears it wakes its worker |
+//! | S3 look for work once more | P3 load the counts: as many searchers as tasks? done |
+//! | S4 none: park while the bit is set | P4 clear a bit (*claim*), count its worker as searching |
 //! | S5 found some: clear own bit (*retract*) | P5 `unpark` |
 //!
-//! **No wake-up is lost.** The two fences are ordered. If S2 comes first, P3 sees the bit of S1, and
-//! the publisher claims it or somebody else has. If P2 comes first, S3 sees the work of P1. So work
-//! that was published while its only possible taker went to sleep is either seen at S3 or followed
-//! by a claim.
+//! **No wake-up is lost.** The two fences are ordered. If P2 comes first, S3 sees the work of P1. If S2
+//! comes first, P3 sees the effects of S1: the sleeper is hungry and not searching, so the publisher
+//! claims a bit, unless enough others search.
 //!
-//! **No wake-up is swallowed.** A claim that hits a worker between S3 and S5 is one wake for a
-//! worker that needs none. The worker notices at S5 that its bit is gone, and passes the wake on.
+//! **Searchers count.** A publisher leaves it to those who search already, or are on their way from
+//! being claimed. That is safe: a searcher that finds nothing comes to S1, and then the above holds; one
+//! that finds something and was the **last** wakes another before it begins to work
+//! ([`IdleSet::leave_search`]). So one wake leads to the next as long as there is work, and a burst
+//! of small tasks does not wake a worker for each.
+//!
+//! **No wake-up is swallowed.** A claim that hits a worker between S3 and S5 is a wake for one that
+//! needs none. The worker notices at S5 that its bit is gone: it was counted as searching, and leaves
+//! the search as above.
 //!
 //! **No permit is left over.** A bit is both the announcement and the permit; it cannot count
 //! beyond one, and a wake that finds no bit leaves nothing behind.
@@ -34,12 +46,6 @@
 //! A worker that waits for something in particular ([`IdleSet::wait`]) can only help with part of the
 //! work. Such waiters have bits of their own, on the same cache line, and a publisher turns to them
 //! only when nobody sleeps freely. What ends their wait comes by `unpark` alone.
-//!
-//! # Hunger
-//!
-//! Beside the bits stands a count of the workers that have nothing to do, asleep or searching. It is
-//! a hint, for those who may share work if somebody wants it (`join`); no decision about
-//! sleeping rests on it.
 //!
 //! # Source
 //!
@@ -102,9 +108,36 @@ impl Default for Word {
     }
 }
 
+/// How many workers have nothing to do, and how many of them are searching:
+/// `hungry << 16 | searching`.
+#[derive(Clone, Copy)]
+struct Hunger(usize);
+
+impl Hunger {
+    const SEARCHING: usize = 1;
+    const HUNGRY: usize = 1 << 16;
+
+    #[inline(always)]
+    fn searching(self) -> usize {
+        self.0 % Self::HUNGRY
+    }
+}
+
+const _: () = assert!(WorkerId::MAX_WORKERS < Hunger::HUNGRY && usize::BITS >= 32);
+
+/// What sleeping came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a woken worker counts as searching until it leaves the search"]
+pub enum Slept<T> {
+    /// The last look found something. The worker is not hungry any more.
+    Found(T),
+    /// Somebody woke the worker. It counts as searching.
+    Woken,
+}
+
 /// The set of sleeping workers.
 pub struct IdleSet<S> {
-    hungry: CachePadded<AtomicUsize>,
+    hunger: CachePadded<AtomicUsize>,
     words: S,
 }
 
@@ -120,7 +153,7 @@ impl<const N: usize> IdleSet<[Word; N]> {
 impl<S> IdleSet<S> {
     const_fn! {
         const fn over(words: S) -> Self {
-            IdleSet { hungry: CachePadded::new(AtomicUsize::new(0)), words }
+            IdleSet { hunger: CachePadded::new(AtomicUsize::new(0)), words }
         }
     }
 }
@@ -136,8 +169,30 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         self.words.as_ref().len() * WORKERS_PER_WORD
     }
 
-    /// Sleeps until woken, unless `look` finds something after the announcement; returns what it
-    /// found. `None` means that the worker was woken and should look for work.
+    /// The worker has found nothing in its own queue and looks elsewhere.
+    pub fn enter_search(&self) {
+        // Relaxed: only more searchers than before; a publisher that misses it wakes one too many.
+        self.hunger.fetch_add(
+            Hunger::HUNGRY + Hunger::SEARCHING,
+            order!("idle.search.enter", Relaxed),
+        );
+    }
+
+    /// The search has found something. If this was the last searcher, another one is woken, for
+    /// publishers may have left their work to this one.
+    pub fn leave_search(&self, platform: &impl Platform, near: &[WorkerId]) {
+        // Relaxed: `wake` fences after it.
+        let before = self.hunger.fetch_sub(
+            Hunger::HUNGRY + Hunger::SEARCHING,
+            order!("idle.search.leave", Relaxed),
+        );
+        if Hunger(before).searching() == 1 {
+            self.wake(platform, 1, near);
+        }
+    }
+
+    /// Sleeps until woken, unless `look` finds something after the announcement. The worker counts
+    /// as searching when it calls this.
     ///
     /// `look` must see all that a publisher makes public before it calls [`IdleSet::wake`].
     pub fn sleep<T>(
@@ -145,19 +200,23 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         platform: &impl Platform,
         worker: WorkerId,
         look: impl FnOnce() -> Option<T>,
-    ) -> Option<T> {
+    ) -> Slept<T> {
         self.announce(worker, Role::Free);
+        // Relaxed: ordered by the fence that follows.
+        self.hunger.fetch_sub(Hunger::SEARCHING, order!("idle.sleep.unsearch", Relaxed));
         platform.sleeper_fence();
         if let Some(found) = look() {
-            if !self.retract(worker, Role::Free) {
-                self.wake(platform, 1, &[]);
+            if self.retract(worker, Role::Free) {
+                self.leave_hunger();
+            } else {
+                self.leave_search(platform, &[]);
             }
-            return Some(found);
+            return Slept::Found(found);
         }
         while self.is_announced(worker, Role::Free) {
             platform.park(worker);
         }
-        None
+        Slept::Woken
     }
 
     /// Sleeps until woken or until `look` finds something; `look` is asked after the announcement
@@ -181,12 +240,15 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         found
     }
 
-    /// Wakes up to `count` sleeping workers, those in `near` first, in that order, and returns how
-    /// many. Call it after the work was published. Lock-free.
+    /// Wakes sleeping workers for `count` tasks, less those workers that search already, and
+    /// returns how many. Those in `near` come first, in that order. Call it after the work was
+    /// published. Lock-free.
     #[inline]
     pub fn wake(&self, platform: &impl Platform, count: usize, near: &[WorkerId]) -> usize {
         platform.publisher_fence();
-        if self.nobody_sleeps() { 0 } else { self.wake_some(platform, count, near) }
+        // Relaxed: ordered by the fence before it.
+        let hunger = self.hunger.load(order!("idle.wake.look", Relaxed));
+        if hunger == 0 { 0 } else { self.wake_some(platform, count, Hunger(hunger), near) }
     }
 
     /// Wakes `worker` if it sleeps. Call it after the work was published. Lock-free.
@@ -197,23 +259,23 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         }
     }
 
-    /// Whether somebody has nothing to do: a hint, one relaxed load.
+    /// Whether somebody has nothing to do. One relaxed load.
     #[inline(always)]
     pub fn is_anyone_hungry(&self) -> bool {
-        // Relaxed: a hint (see the module's page).
-        self.hungry.load(order!("idle.hungry.look", Relaxed)) != 0
+        // Relaxed: a hint to those who may share work; no decision about sleeping rests on it.
+        self.hunger.load(order!("idle.hungry.look", Relaxed)) != 0
     }
 
-    /// Counts a worker that has found nothing to do.
+    /// Counts a waiter that has found nothing to help with. Before [`IdleSet::wait`].
     pub fn enter_hunger(&self) {
-        // Relaxed: a hint.
-        self.hungry.fetch_add(1, order!("idle.hungry.enter", Relaxed));
+        // Relaxed: ordered by the `sleeper_fence` in `wait`.
+        self.hunger.fetch_add(Hunger::HUNGRY, order!("idle.hungry.enter", Relaxed));
     }
 
     /// Ends what [`IdleSet::enter_hunger`] began.
     pub fn leave_hunger(&self) {
-        // Relaxed: a hint.
-        self.hungry.fetch_sub(1, order!("idle.hungry.leave", Relaxed));
+        // Relaxed: a publisher that misses it finds no bit.
+        self.hunger.fetch_sub(Hunger::HUNGRY, order!("idle.hungry.leave", Relaxed));
     }
 
     fn is_announced(&self, worker: WorkerId, role: Role) -> bool {
@@ -245,18 +307,15 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         word.fetch_and(!bit, order!("idle.sleep.retract", Relaxed)) & bit != 0
     }
 
-    #[inline(always)]
-    fn nobody_sleeps(&self) -> bool {
-        // Relaxed: ordered by the `publisher_fence` before them.
-        let empty = |word: &Word| {
-            word.0.free.load(order!("idle.wake.look", Relaxed)) == 0
-                && word.0.waiting.load(order!("idle.wake.look_waiting", Relaxed)) == 0
-        };
-        self.words.as_ref().iter().all(empty)
-    }
-
     #[cold]
-    fn wake_some(&self, platform: &impl Platform, count: usize, near: &[WorkerId]) -> usize {
+    fn wake_some(
+        &self,
+        platform: &impl Platform,
+        count: usize,
+        hunger: Hunger,
+        near: &[WorkerId],
+    ) -> usize {
+        let count = count.saturating_sub(hunger.searching());
         let woken = self.wake_role(platform, count, near, Role::Free);
         woken + self.wake_role(platform, count - woken, near, Role::Waiting)
     }
@@ -305,7 +364,12 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         }
         // Relaxed: who cleared the bit is decided by this word's own order; see `is_announced`
         // for what the woken worker sees.
-        word.fetch_and(!bit, order!("idle.wake.claim", Relaxed)) & bit != 0
+        let claimed = word.fetch_and(!bit, order!("idle.wake.claim", Relaxed)) & bit != 0;
+        if claimed && matches!(role, Role::Free) {
+            // Relaxed: until others see it they wake one more than needed.
+            self.hunger.fetch_add(Hunger::SEARCHING, order!("idle.wake.search", Relaxed));
+        }
+        claimed
     }
 
     #[inline(always)]
@@ -345,40 +409,67 @@ mod tests {
         WorkerId::new(index).unwrap()
     }
 
+    /// Puts `worker` to sleep, without a thread to park.
+    fn put_to_sleep(set: &IdleSet<[Word; 2]>, worker: WorkerId) {
+        set.enter_hunger();
+        set.announce(worker, Role::Free);
+    }
+
+    fn searching(set: &IdleSet<[Word; 2]>) -> usize {
+        Hunger(set.hunger.load(crate::sync::Ordering::Relaxed)).searching()
+    }
+
     #[test]
     fn the_near_are_woken_first_and_each_once() {
         let set = IdleSet::<[Word; 2]>::fixed();
         let platform = Log(Mutex::default());
         for index in [1, 5, 70, 127] {
-            set.announce(worker(index), Role::Free);
+            put_to_sleep(&set, worker(index));
         }
         assert_eq!(set.asleep(), 4);
         assert_eq!(set.wake(&platform, 2, &[worker(3), worker(70)]), 2);
-        assert_eq!(set.wake(&platform, 9, &[worker(70)]), 2);
+        assert_eq!(searching(&set), 2);
+        // Those two are on their way, so two tasks need nobody else, and nine need the rest.
+        assert_eq!(set.wake(&platform, 2, &[worker(127)]), 0);
+        assert_eq!(set.wake(&platform, 9, &[worker(127)]), 2);
         assert_eq!(set.wake(&platform, 9, &[]), 0);
-        assert_eq!(*platform.0.lock().unwrap(), [70, 1, 5, 127]);
+        assert_eq!(*platform.0.lock().unwrap(), [70, 1, 127, 5]);
     }
 
     #[test]
     fn a_wake_that_is_not_needed_is_passed_on() {
-        let set = IdleSet::<[Word; 1]>::fixed();
+        let set = IdleSet::<[Word; 2]>::fixed();
         let platform = Log(Mutex::default());
-        set.announce(worker(1), Role::Free);
-        let found = set.sleep(&platform, worker(0), || {
+        put_to_sleep(&set, worker(1));
+        set.enter_search();
+        let slept = set.sleep(&platform, worker(0), || {
             assert_eq!(set.wake(&platform, 1, &[worker(0)]), 1);
             Some("work")
         });
-        assert_eq!(found, Some("work"));
+        assert_eq!(slept, Slept::Found("work"));
         assert_eq!(*platform.0.lock().unwrap(), [0, 1]);
-        assert_eq!(set.asleep(), 0);
+        assert_eq!((set.asleep(), searching(&set)), (0, 1));
+    }
+
+    #[test]
+    fn the_last_searcher_to_find_work_wakes_another() {
+        let set = IdleSet::<[Word; 2]>::fixed();
+        let platform = Log(Mutex::default());
+        put_to_sleep(&set, worker(2));
+        set.enter_search();
+        set.enter_search();
+        set.leave_search(&platform, &[]);
+        assert_eq!(*platform.0.lock().unwrap(), []);
+        set.leave_search(&platform, &[]);
+        assert_eq!(*platform.0.lock().unwrap(), [2]);
     }
 
     #[test]
     fn a_wake_that_finds_nobody_leaves_no_permit() {
-        let set = IdleSet::<[Word; 1]>::fixed();
+        let set = IdleSet::<[Word; 2]>::fixed();
         let platform = Log(Mutex::default());
         assert_eq!(set.wake(&platform, 3, &[worker(0)]), 0);
-        set.announce(worker(0), Role::Free);
+        put_to_sleep(&set, worker(0));
         assert!(set.is_announced(worker(0), Role::Free));
         assert!(set.retract(worker(0), Role::Free));
     }

@@ -56,8 +56,11 @@ pub trait Platform: Sync {
     fn now_ns(&self) -> u64;
 
     /// Slots became free while [`Scheduler::starving`](crate::scheduler::Scheduler::starving)
-    /// says that somebody outside waits for one. Does nothing by default.
-    fn slots_freed(&self) {}
+    /// says that somebody outside waits for one: a run of them, after which more will come if the
+    /// workers stay busy, or the `last` before a worker sleeps. Does nothing by default.
+    fn slots_freed(&self, last: bool) {
+        let _ = last;
+    }
 
     /// The publisher's half of the barrier between "work was published" and "who sleeps?".
     ///

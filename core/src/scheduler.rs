@@ -398,7 +398,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     /// before waiting: then either the slot is found or [`Platform::slots_freed`] is called later.
     ///
     /// Workers put their spare slots within reach before they sleep, and, while somebody starves,
-    /// whenever a slot becomes free.
+    /// whenever they have a run of them.
     pub fn enter_starvation(&self) {
         // Relaxed: ordered by the fence that follows.
         self.starving.fetch_add(1, order!("scheduler.starve", Relaxed));

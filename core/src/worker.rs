@@ -29,6 +29,7 @@ use core::ptr;
 
 use crate::arena::Magazine;
 use crate::deque::{Owner, Steal};
+use crate::idle::Slept;
 use crate::join::Pending;
 use crate::latch::CountLatch;
 use crate::metrics::Counters;
@@ -63,6 +64,7 @@ pub struct Worker<'s, S: Storage, P> {
 }
 
 /// What looking for work came to.
+#[derive(Debug)]
 enum Found {
     Word(Word),
     Closed,
@@ -169,11 +171,14 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
         }
     }
 
-    /// Puts this worker's spare slots within reach of those who starve.
+    /// Puts this worker's spare slots within reach of those who starve, if it has a run of them. The
+    /// rest follows at the latest when it sleeps.
     #[cold]
     fn feed(&self) {
-        self.scheduler.arena.empty(&self.magazine);
-        self.scheduler.platform.slots_freed();
+        if self.magazine.is_worth_sharing() {
+            self.scheduler.arena.empty(&self.magazine);
+            self.scheduler.platform.slots_freed(false);
+        }
     }
 
     #[inline(always)]
@@ -241,7 +246,12 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
 
     /// Puts nodes of a graph run into this worker's deque, the last to be run first, and wakes as
     /// many workers. Nodes that find no room stay in `nodes`.
-    pub(crate) fn publish_nodes(&self, run: SlotIndex, nodes: &mut impl Iterator<Item = u32>) {
+    #[inline]
+    pub(crate) fn publish_nodes(
+        &self,
+        run: SlotIndex,
+        nodes: &mut impl ExactSizeIterator<Item = u32>,
+    ) {
         let count = self.owner.push_all(&mut nodes.map(|node| Word::node(run, node).raw()));
         if count > 0 {
             self.wake(count);
@@ -268,15 +278,19 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
 
     /// The next task, after sleeping if need be.
     fn next(&self) -> Found {
+        if let Some(word) = self.find() {
+            return Found::Word(word);
+        }
+        let idle = &self.scheduler.idle;
+        idle.enter_search();
         loop {
-            if let Some(word) = self.find() {
+            if let Some(word) = self.search() {
+                idle.leave_search(&self.scheduler.platform, self.victims);
                 return Found::Word(word);
             }
-            self.scheduler.idle.enter_hunger();
-            let found = self.search().or_else(|| self.sleep());
-            self.scheduler.idle.leave_hunger();
-            if let Some(found) = found {
-                return found;
+            match self.sleep() {
+                Slept::Found(found) => return found,
+                Slept::Woken => {}
             }
         }
     }
@@ -371,10 +385,10 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
     }
 
     /// Looks elsewhere for a while.
-    fn search(&self) -> Option<Found> {
+    fn search(&self) -> Option<Word> {
         for _ in 0..SEARCH_LOOKS.div_ceil(self.victims.len() + 1) {
             if let Some(word) = self.find_elsewhere() {
-                return Some(Found::Word(word));
+                return Some(word);
             }
             if self.scheduler.is_closed() {
                 return None;
@@ -386,8 +400,8 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
         None
     }
 
-    /// Sleeps until woken (`None`), unless there is work or the scheduler is closed.
-    fn sleep(&self) -> Option<Found> {
+    /// Sleeps until woken, unless there is work or the scheduler is closed.
+    fn sleep(&self) -> Slept<Found> {
         let scheduler = self.scheduler;
         scheduler.arena.empty(&self.magazine);
         scheduler.idle.sleep(&scheduler.platform, self.id, || {
@@ -398,7 +412,7 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
                 return Some(Found::Closed);
             }
             if scheduler.starving() {
-                scheduler.platform.slots_freed();
+                scheduler.platform.slots_freed(true);
             }
             self.counters.sleeps.bump();
             None

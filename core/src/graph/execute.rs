@@ -1,7 +1,5 @@
 //! Workers going through a run.
 
-use core::cell::Cell;
-
 use super::{Node, NodeIndex, Outcome, Plan, Run, RunError};
 use crate::platform::{Platform, Unwind};
 use crate::scheduler::Storage;
@@ -58,7 +56,9 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         let memory = self.scheduler().arena.slot(slot);
         memory.label(Kind::Run, outer, self.depth_below(outer));
         let execution = Execution { plan, run, body, slot: Some(slot) };
-        let go_on = move |worker: &Worker<'_, S, P>, node| execution.go_on(worker, node, &Cell::new(0));
+        let go_on = move |worker: &Worker<'_, S, P>, node| {
+            execution.go_on(&mut Ready::new(&execution, worker), node);
+        };
         // SAFETY: 1. the slot was just taken. 2. `wait_for` below does not return before the last
         // node has ended, and what `go_on` borrows outlives this call. 3. four words fit.
         unsafe { memory.store_run::<Worker<'_, S, P>, _>(go_on) };
@@ -74,63 +74,57 @@ impl<G: AsRef<[u32]>, N: AsRef<[Node]>, B> Execution<'_, G, N, B> {
     where
         B: for<'w> Fn(&Worker<'w, S, P>, &Run<N>, NodeIndex) -> Outcome,
     {
-        let overflow = Cell::new(0);
-        let mut ready = Ready::new(self, worker, &overflow);
+        let mut ready = Ready::new(self, worker);
         for &root in self.plan.roots() {
             ready.add(root);
         }
-        if let Some(first) = ready.finish() {
-            self.go_on(worker, first, &overflow);
+        if let Some(first) = ready.next() {
+            self.go_on(&mut ready, first);
         }
     }
 
     /// Ends `node`, then whichever successor became ready first, and so on.
     fn go_on<S: Storage, P: Platform + Unwind>(
         &self,
-        worker: &Worker<'_, S, P>,
+        ready: &mut Ready<'_, '_, '_, '_, G, N, B, S, P>,
         mut node: NodeIndex,
-        overflow: &Cell<u32>,
     ) where
         B: for<'w> Fn(&Worker<'w, S, P>, &Run<N>, NodeIndex) -> Outcome,
     {
         loop {
             let outcome = match self.run.verdict_before(node) {
-                None => (self.body)(worker, self.run, node),
+                None => (self.body)(ready.worker, self.run, node),
                 Some(outcome) => outcome,
             };
             self.run.record(node, outcome);
-            let next = self.end(worker, node, outcome, overflow);
-            match next.or_else(|| self.pop_overflow(overflow)) {
+            self.end(ready, node, outcome);
+            match ready.next() {
                 Some(next) => node = next,
                 None => return,
             }
         }
     }
 
-    /// Tells the successors of a node that has ended; returns one that became ready.
+    /// Tells the successors of a node that has ended.
     #[inline(always)]
     fn end<S: Storage, P: Platform + Unwind>(
         &self,
-        worker: &Worker<'_, S, P>,
+        ready: &mut Ready<'_, '_, '_, '_, G, N, B, S, P>,
         node: NodeIndex,
         outcome: Outcome,
-        overflow: &Cell<u32>,
-    ) -> Option<NodeIndex> {
+    ) {
         let successors = self.plan.successors(node);
         if outcome.dooms_successors() {
             self.doom_all(node, outcome, successors);
         }
         if successors.is_empty() {
-            worker.count_sink(&self.run.pending);
-            return None;
+            ready.worker.count_sink(&self.run.pending);
         }
-        let mut ready = Ready::new(self, worker, overflow);
         for &successor in successors {
             if self.run.arrive(successor, self.plan.in_degree(successor)) {
                 ready.add(successor);
             }
         }
-        ready.finish()
     }
 
     #[cold]
@@ -144,12 +138,6 @@ impl<G: AsRef<[u32]>, N: AsRef<[Node]>, B> Execution<'_, G, N, B> {
             self.run.doom(successor, cause);
         }
     }
-
-    fn pop_overflow(&self, overflow: &Cell<u32>) -> Option<NodeIndex> {
-        let node = overflow.get().checked_sub(1)?;
-        overflow.set(self.run.linked(node));
-        Some(node)
-    }
 }
 
 /// Collects the nodes that became ready together: the first is kept, the others are published.
@@ -158,8 +146,8 @@ struct Ready<'e, 'r, 'w, 's, G, N, B, S: Storage, P> {
     worker: &'w Worker<'s, S, P>,
     first: Option<NodeIndex>,
     batch: heapless::Vec<NodeIndex, BATCH>,
-    /// Where nodes go that find no room in the deque: a list through the run, plus one.
-    overflow: &'e Cell<u32>,
+    /// Nodes that found no room in the deque: the first of a list through the run, plus one.
+    overflow: u32,
 }
 
 impl<'e, 'r, 'w, 's, G, N, B, S, P> Ready<'e, 'r, 'w, 's, G, N, B, S, P>
@@ -169,12 +157,8 @@ where
     P: Platform + Unwind,
 {
     #[inline(always)]
-    fn new(
-        execution: &'e Execution<'r, G, N, B>,
-        worker: &'w Worker<'s, S, P>,
-        overflow: &'e Cell<u32>,
-    ) -> Self {
-        Ready { execution, worker, first: None, batch: heapless::Vec::new(), overflow }
+    fn new(execution: &'e Execution<'r, G, N, B>, worker: &'w Worker<'s, S, P>) -> Self {
+        Ready { execution, worker, first: None, batch: heapless::Vec::new(), overflow: 0 }
     }
 
     #[inline(always)]
@@ -188,24 +172,32 @@ where
         }
     }
 
+    /// Publishes what was added, but for the first, and returns that; or else a node that found
+    /// no room earlier.
     #[inline(always)]
-    fn finish(mut self) -> Option<NodeIndex> {
+    fn next(&mut self) -> Option<NodeIndex> {
         if !self.batch.is_empty() {
             self.publish();
         }
-        self.first
+        self.first.take().or_else(|| self.pop_overflow())
     }
 
     /// Publishes the batch, the most urgent to be popped first.
-    #[inline]
     fn publish(&mut self) {
         let mut nodes = self.batch.iter().rev().copied();
         if let Some(slot) = self.execution.slot {
             self.worker.publish_nodes(slot, &mut nodes);
         }
         for node in nodes {
-            self.overflow.set(self.execution.run.link(node, self.overflow.get()));
+            self.overflow = self.execution.run.link(node, self.overflow);
         }
         self.batch.clear();
+    }
+
+    #[inline(always)]
+    fn pop_overflow(&mut self) -> Option<NodeIndex> {
+        let node = self.overflow.checked_sub(1)?;
+        self.overflow = self.execution.run.linked(node);
+        Some(node)
     }
 }
