@@ -12,7 +12,7 @@
 //!
 //! Three counters describe the deque: `pushes` and `pops` (the owner's) and `head` (the thieves').
 //! The words stand at the positions `head .. pushes - pops`, modulo the capacity. `pops` and `head`
-//! share one atomic word, [`Ends`]; `pushes` has its own.
+//! share one atomic word, `Ends`; `pushes` has its own.
 //!
 //! A thief copies up to `k` words from `head` without owning them and then advances `head` by `k`
 //! with one compare-and-swap on `Ends`. Because every pop changes `pops`, the exchange fails when
@@ -382,8 +382,9 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
     ///
     /// The words that did not fit are left in the iterator.
     #[inline]
-    pub fn push_all(&self, words: &mut impl ExactSizeIterator<Item = usize>) -> usize {
-        let room = self.room(words.len() as u32);
+    pub fn push_all(&self, words: &mut impl Iterator<Item = usize>) -> usize {
+        let most = words.size_hint().1.unwrap_or(usize::MAX);
+        let room = self.room(u32::try_from(most).unwrap_or(u32::MAX));
         let mut count = 0;
         while count < room {
             let Some(word) = words.next() else { break };

@@ -10,9 +10,10 @@
 //!
 //! # Orderings have names
 //!
-//! Every access whose ordering matters names its site: [`order!`]`("deque.push.publish", Release)`. In normal builds that is
-//! the constant. Under the model the name is looked up in a table that may weaken exactly one site
-//! ([`mutant`]), so that one test binary proves for each site that a model notices.
+//! Every access names its site: `order!("deque.push.publish", Release)`. In normal builds that is the
+//! constant. Under the model the name is looked up in a table that may weaken exactly one site (the
+//! environment variable `PINFOLD_MUTANT`), so that one test binary shows for each site that a model
+//! notices.
 //!
 //! # Ghosts
 //!

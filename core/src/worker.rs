@@ -299,7 +299,7 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
     fn find(&self) -> Option<Word> {
         let ticks = self.ticks.get().wrapping_add(1);
         self.ticks.set(ticks);
-        if ticks % INJECTOR_INTERVAL == 0 {
+        if ticks.is_multiple_of(INJECTOR_INTERVAL) {
             let outside = self.take_mail(|_| true).or_else(|| self.take_injected());
             if outside.is_some() {
                 return outside;

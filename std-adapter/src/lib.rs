@@ -1,4 +1,45 @@
-//! Pinfold for the standard library.
+//! Pools of worker threads over Pinfold's lock-free core.
+//!
+//! | to | use |
+//! |---|---|
+//! | call two things in parallel, if that pays | [`join`], [`Pool::join`] |
+//! | spawn tasks that borrow | [`scope`], [`Pool::scope`] |
+//! | hand a task over and get its result later | [`Pool::submit`] → [`JoinHandle`] |
+//! | hand a task over and forget it | [`spawn`], [`Pool::spawn`] |
+//! | run tasks in the order of their dependencies | [`graph`], [`Pool::run`] |
+//! | run something once on each worker | [`Pool::broadcast`] |
+//! | bind workers to CPUs | [`Builder::placement`] |
+//!
+//! ```
+//! fn sum(numbers: &[u64]) -> u64 {
+//!     if numbers.len() < 1_000 {
+//!         return numbers.iter().sum();
+//!     }
+//!     let (left, right) = numbers.split_at(numbers.len() / 2);
+//!     let (a, b) = pinfold::join(|| sum(left), || sum(right));
+//!     a + b
+//! }
+//!
+//! let numbers: Vec<u64> = (1..=100_000).collect();
+//! assert_eq!(sum(&numbers), 5_000_050_000);
+//! ```
+//!
+//! The free functions work in the pool of the worker that calls them, and elsewhere in the [`global`]
+//! pool.
+//!
+//! # What is different here
+//!
+//! - **Bounded.** A pool holds as many tasks as it was given slots. When they are used up, a worker runs
+//!   what it spawns at once, [`Pool::spawn`] from outside waits, [`Pool::submit`] gives the closure
+//!   back. Nothing is allocated per task whose closure and result fit a slot (80 bytes).
+//! - **A worker that waits helps only with descendants of what it waits for.** It never runs somebody
+//!   else's task on top of a lock that you hold.
+//! - **An idle pool does nothing at all**: no timer, no polling.
+//!
+//! # When not to use it
+//!
+//! For tasks that block on input and output (a worker that blocks is a worker less), and for
+//! asynchronous programs: a [`JoinHandle`] is a `Future`, but a pool is no executor of futures.
 
 mod builder;
 mod current;

@@ -77,7 +77,7 @@ impl Platform for Threads {
     fn slots_freed(&self, last: bool) {
         // Relaxed: a pacemaker; the `last` call never waits for it.
         let runs = self.freed_runs.fetch_add(1, Ordering::Relaxed);
-        if last || runs % RUNS_PER_WAKE == 0 {
+        if last || runs.is_multiple_of(RUNS_PER_WAKE) {
             *self.freed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
             self.on_freed.notify_all();
         }

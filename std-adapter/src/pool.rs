@@ -30,6 +30,9 @@ pub(crate) struct Layout {
     pub(crate) plan: Option<Plan>,
 }
 
+/// What a worker's binding came to: where it is bound, if anywhere, or why not.
+pub(crate) type Bound = Result<Option<Binding>, String>;
+
 /// What a pool, its threads and its handles share.
 pub(crate) struct Inner {
     pub(crate) scheduler: Shared,
@@ -37,7 +40,7 @@ pub(crate) struct Inner {
     /// Whom each worker robs, nearest first.
     victims: Box<[Box<[WorkerId]>]>,
     /// What each worker's binding came to, once it has started.
-    pub(crate) bound: Box<[OnceLock<Result<Option<Binding>, String>>]>,
+    pub(crate) bound: Box<[OnceLock<Bound>]>,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
     started: OnceLock<()>,
     broadcasts: Mutex<Broadcasts>,

@@ -9,6 +9,10 @@ use crate::storage::Boxed;
 
 type Core<'scope> = CoreScope<'scope, Boxed, Threads>;
 
+/// A task that does not fit a slot.
+type BoxedTask<'scope> =
+    Box<dyn for<'s, 'w> FnOnce(&'s Core<'scope>, &Worker<'w>) + Send + 'scope>;
+
 /// An open scope: a place to spawn tasks that may borrow whatever outlives `'scope`. See
 /// [`Pool::scope`](crate::Pool::scope).
 #[derive(Debug)]
@@ -38,8 +42,7 @@ impl<'scope> Scope<'scope> {
             task(Scope::of(scope));
         });
         if let Err(SpawnError::TooLarge(task)) = spawned {
-            let boxed: Box<dyn for<'s, 'w> FnOnce(&'s Core<'scope>, &Worker<'w>) + Send + 'scope> =
-                Box::new(task);
+            let boxed: BoxedTask<'scope> = Box::new(task);
             let spawned = self.0.spawn(worker, boxed);
             debug_assert!(spawned.is_ok(), "a box fits a slot");
         }

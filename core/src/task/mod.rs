@@ -8,7 +8,7 @@
 //! | plain | closure | who takes its index from the queue; nobody else knows it |
 //! | claimable | closure, then result; `state` says which | who wins `state` (see `state.rs`) |
 //! | graph run | closure, called once per graph node | any worker, many times, until the run is over |
-//! | frame | nothing | a scope's place in the ancestry, see [`Slot::frame`] |
+//! | frame | nothing | a scope's place in the ancestry, see "Ancestry" |
 //!
 //! # Ancestry
 //!
@@ -26,6 +26,7 @@
 mod state;
 
 use core::fmt;
+use core::marker::PhantomData;
 use core::mem::{MaybeUninit, align_of, size_of};
 use core::task::Waker;
 
@@ -357,7 +358,7 @@ impl fmt::Debug for Slot {
 }
 
 /// The calls of a plain closure `F` in the context `C`.
-struct Plain<C, F>(core::marker::PhantomData<(fn(&C), F)>);
+struct Plain<C, F>(PhantomData<(C, F)>);
 
 impl<C: Context, F: FnOnce(&C) + Send> Plain<C, F> {
     const CALLS: Calls = Calls {
@@ -376,7 +377,7 @@ impl<C: Context, F: FnOnce(&C) + Send> Plain<C, F> {
 }
 
 /// The calls of a claimable closure `F` with the result `R`.
-struct Claimable<C, F, R>(core::marker::PhantomData<(fn(&C) -> R, F)>);
+struct Claimable<C, F, R>(PhantomData<(C, F, R)>);
 
 impl<C, F: FnOnce(&C) -> R + Send, R: Send> Claimable<C, F, R> {
     const CALLS: Calls = Calls {
@@ -396,7 +397,7 @@ impl<C, F: FnOnce(&C) -> R + Send, R: Send> Claimable<C, F, R> {
 }
 
 /// The calls of a run's closure `F`, called many times.
-struct Many<C, F>(core::marker::PhantomData<(fn(&C), F)>);
+struct Many<C, F>(PhantomData<(C, F)>);
 
 impl<C, F: Fn(&C, u32) + Sync + Copy> Many<C, F> {
     const CALLS: Calls = Calls {

@@ -62,7 +62,6 @@ pub struct Builder {
 
 /// A task of a [`Builder`], to be named in the edges of others.
 #[derive(Clone, Copy)]
-#[must_use = "without `after` or being named in one, a task runs at any time; bind it with `let _` if so"]
 pub struct Task<'b> {
     builder: &'b Builder,
     index: u32,
@@ -76,7 +75,6 @@ impl fmt::Debug for Task<'_> {
 
 impl<'b> Task<'b> {
     /// This task starts only after each of `tasks` has ended well.
-    #[allow(clippy::must_use_candidate, clippy::return_self_not_must_use)]
     pub fn after(self, tasks: impl IntoIterator<Item = Task<'b>>) -> Self {
         let tasks: Vec<_> = tasks.into_iter().collect();
         if tasks.iter().any(|task| !std::ptr::eq(task.builder, self.builder)) {
@@ -334,8 +332,8 @@ mod tests {
     #[test]
     fn names_and_builders_are_checked() {
         let builder = Builder::new();
-        let _ = builder.task("twin", || ());
-        let _ = builder.task("twin", || ());
+        builder.task("twin", || ());
+        builder.task("twin", || ());
         let name = "twin".to_owned();
         assert_eq!(builder.build().unwrap_err(), GraphError::DuplicateName { name });
 
@@ -351,8 +349,8 @@ mod tests {
         let builder = Builder::new();
         let root = builder.task("root", || ());
         let cheap = builder.task("cheap", || ()).after([root]);
-        let _ = builder.task("dear", || ()).after([root]).cost(5);
-        let _ = builder.task("middle", || ()).after([root, root]).cost(2);
+        builder.task("dear", || ()).after([root]).cost(5);
+        builder.task("middle", || ()).after([root, root]).cost(2);
         builder.task("long tail", || ()).after([cheap]).cost(3);
         let graph = builder.build().unwrap();
         assert_eq!(graph.successors(0).collect::<Vec<_>>(), [2, 1, 3]);

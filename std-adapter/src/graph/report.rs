@@ -34,7 +34,7 @@ pub enum Outcome<'r> {
 pub struct RunReport {
     graph: Arc<Inner>,
     /// `None` only while it is dropped.
-    state: Option<Box<RunState>>,
+    state: Option<RunState>,
     makespan: Duration,
     timed: bool,
 }
@@ -49,7 +49,7 @@ pub struct TaskReport<'r> {
 impl RunReport {
     pub(super) fn new(
         graph: Arc<Inner>,
-        mut state: Box<RunState>,
+        mut state: RunState,
         makespan: Duration,
         timed: bool,
     ) -> Self {

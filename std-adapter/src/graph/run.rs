@@ -45,14 +45,14 @@ impl RunOptions {
 
 /// The memory of runs that have ended, for those to come.
 #[derive(Default)]
-pub(super) struct States(Mutex<Vec<Box<RunState>>>);
+pub(super) struct States(Mutex<Vec<RunState>>);
 
 impl States {
-    fn take(&self) -> Option<Box<RunState>> {
+    fn take(&self) -> Option<RunState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    pub(super) fn give(&self, mut state: Box<RunState>) {
+    pub(super) fn give(&self, mut state: RunState) {
         state.errors.clear();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(state);
     }
@@ -156,7 +156,7 @@ impl Pool {
         let inner = &graph.inner;
         let mut state = inner.states.take().unwrap_or_else(|| RunState::new(inner.bodies.len()));
         state.prepare(options, inner.bodies.len());
-        let RunState { run, errors, times } = &mut *state;
+        let RunState { run, errors, times } = &mut state;
         let progress = Progress {
             graph: inner,
             options,
@@ -174,13 +174,13 @@ impl Pool {
 }
 
 impl RunState {
-    fn new(nodes: usize) -> Box<Self> {
+    fn new(nodes: usize) -> Self {
         let nodes: Box<[Node]> = (0..nodes).map(|_| Node::new()).collect();
-        Box::new(RunState {
+        RunState {
             run: Run::with_storage(nodes),
             errors: Vec::new(),
             times: Box::default(),
-        })
+        }
     }
 
     fn prepare(&mut self, options: RunOptions, nodes: usize) {

@@ -1,0 +1,152 @@
+//! A scheduler in a `static`: no standard library, no allocator, two workers.
+//!
+//! The platform below is written by hand for a machine with two cores and nothing else: a worker
+//! parks by spinning on a flag of its own (on hardware: `wfe`, or a sleep until the next inter-processor
+//! interrupt) and is unparked by setting it. Each core calls [`worker_main`] with its number after
+//! boot; [`sum_of_squares`] gives them work.
+//!
+//! The tests stand in for the two cores with two threads.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+use core::convert::Infallible;
+use core::hint::spin_loop;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use pinfold_core::platform::{Platform, Unwind, WorkerId};
+use pinfold_core::scheduler::{Fixed, Scheduler};
+use pinfold_core::worker::Worker;
+use spin::Once;
+
+/// How many cores there are, and so workers.
+pub const CORES: usize = 2;
+
+/// Two workers, 64 slots, deques of 32 words: about 10 KiB, all in `.bss`.
+type Storage = Fixed<CORES, 64, 32>;
+
+static SCHEDULER: Scheduler<Storage, Board> = Scheduler::fixed(Board::new());
+
+/// Whom each core robs, nearest first: a table that boot code fills in once.
+static VICTIMS: Once<[[WorkerId; CORES - 1]; CORES]> = Once::new();
+
+/// The machine.
+#[derive(Debug)]
+pub struct Board {
+    /// One token per core: set by `unpark`, taken by `park`.
+    tokens: [AtomicBool; CORES],
+    /// Counts instead of a clock.
+    ticks: AtomicU32,
+}
+
+impl Board {
+    const fn new() -> Self {
+        Board { tokens: [const { AtomicBool::new(false) }; CORES], ticks: AtomicU32::new(0) }
+    }
+}
+
+impl Platform for Board {
+    fn park(&self, worker: WorkerId) {
+        // Acquire: pairs with the Release in `unpark`.
+        while !self.tokens[worker.index()].swap(false, Ordering::Acquire) {
+            spin_loop();
+        }
+    }
+
+    fn unpark(&self, worker: WorkerId) {
+        // Release: pairs with the Acquire in `park`.
+        self.tokens[worker.index()].store(true, Ordering::Release);
+    }
+
+    fn now_ns(&self) -> u64 {
+        // Relaxed: it only has to grow.
+        u64::from(self.ticks.fetch_add(1, Ordering::Relaxed)) * 1_000
+    }
+}
+
+impl Unwind for Board {
+    type Panic = Infallible;
+
+    fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Infallible> {
+        Ok(f())
+    }
+
+    fn resume(panic: Infallible) -> ! {
+        match panic {}
+    }
+
+    fn unhandled(&self, panic: Infallible) {
+        match panic {}
+    }
+}
+
+fn victims() -> &'static [[WorkerId; CORES - 1]; CORES] {
+    VICTIMS.call_once(|| {
+        let [zero, one] = [0, 1].map(|core| WorkerId::new(core).expect("there are two"));
+        [[one], [zero]]
+    })
+}
+
+/// What core `core` does from boot to shutdown. `false`: there is no such core, or it is running.
+pub fn worker_main(core: usize) -> bool {
+    let Some(victims) = victims().get(core) else { return false };
+    let Some(worker) = WorkerId::new(core).and_then(|id| SCHEDULER.worker(id, victims)) else {
+        return false;
+    };
+    worker.run_until_closed();
+    true
+}
+
+/// Lets the cores' [`worker_main`] return once everything is done.
+pub fn shut_down() {
+    SCHEDULER.close();
+}
+
+/// Sums the squares below `n` on the cores, forking down to single numbers. `None`: all slots are
+/// in use.
+///
+/// One caller at a time; it spins until the result is there.
+pub fn sum_of_squares(n: u64) -> Option<u64> {
+    static SUM: AtomicU64 = AtomicU64::new(0);
+    static DONE: AtomicBool = AtomicBool::new(false);
+    let spawned = SCHEDULER.spawn(move |worker| {
+        // Relaxed: published by `DONE`.
+        SUM.store(sum(worker, 0, n), Ordering::Relaxed);
+        // Release: pairs with the Acquire below.
+        DONE.store(true, Ordering::Release);
+    });
+    spawned.ok()?;
+    while !DONE.swap(false, Ordering::Acquire) {
+        spin_loop();
+    }
+    Some(SUM.load(Ordering::Relaxed))
+}
+
+fn sum(worker: &Worker<'_, Storage, Board>, from: u64, to: u64) -> u64 {
+    if to - from < 2 {
+        return (from..to).map(|n| n * n).sum();
+    }
+    let middle = from + (to - from) / 2;
+    let (left, right) =
+        worker.join(|worker| sum(worker, from, middle), |worker| sum(worker, middle, to));
+    left + right
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    #[test]
+    fn two_cores_share_a_static_scheduler() {
+        let cores = [0, 1].map(|core| std::thread::spawn(move || worker_main(core)));
+        for n in [0, 1, 2, 1_000, 100_000] {
+            let expected = if n == 0 { 0 } else { (n - 1) * n * (2 * n - 1) / 6 };
+            assert_eq!(sum_of_squares(n), Some(expected));
+        }
+        assert!(!worker_main(2), "there is no third core");
+        shut_down();
+        assert_eq!(cores.map(|core| core.join().unwrap()), [true, true]);
+    }
+}
