@@ -3,7 +3,7 @@
 //! The platform below is written by hand for a machine with two cores and nothing else: a worker
 //! parks by spinning on a flag of its own (on hardware: `wfe`, or a sleep until the next inter-processor
 //! interrupt) and is unparked by setting it. Each core calls [`worker_main`] with its number after
-//! boot; [`sum_of_squares`] gives them work.
+//! boot; [`primes_below`] gives them work.
 //!
 //! The tests stand in for the two cores with two threads.
 
@@ -12,7 +12,7 @@
 
 use core::convert::Infallible;
 use core::hint::spin_loop;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use pinfold_core::platform::{Platform, Unwind, WorkerId};
 use pinfold_core::scheduler::{Fixed, Scheduler};
@@ -102,16 +102,16 @@ pub fn shut_down() {
     SCHEDULER.close();
 }
 
-/// Sums the squares below `n` on the cores, forking down to single numbers. `None`: all slots are
+/// Counts the primes below `n` on the cores, forking down to single numbers. `None`: all slots are
 /// in use.
 ///
 /// One caller at a time; it spins until the result is there.
-pub fn sum_of_squares(n: u64) -> Option<u64> {
-    static SUM: AtomicU64 = AtomicU64::new(0);
+pub fn primes_below(n: u32) -> Option<u32> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     static DONE: AtomicBool = AtomicBool::new(false);
     let spawned = SCHEDULER.spawn(move |worker| {
         // Relaxed: published by `DONE`.
-        SUM.store(sum(worker, 0, n), Ordering::Relaxed);
+        COUNT.store(count(worker, 0, n), Ordering::Relaxed);
         // Release: pairs with the Acquire below.
         DONE.store(true, Ordering::Release);
     });
@@ -119,17 +119,21 @@ pub fn sum_of_squares(n: u64) -> Option<u64> {
     while !DONE.swap(false, Ordering::Acquire) {
         spin_loop();
     }
-    Some(SUM.load(Ordering::Relaxed))
+    Some(COUNT.load(Ordering::Relaxed))
 }
 
-fn sum(worker: &Worker<'_, Storage, Board>, from: u64, to: u64) -> u64 {
+fn count(worker: &Worker<'_, Storage, Board>, from: u32, to: u32) -> u32 {
     if to - from < 2 {
-        return (from..to).map(|n| n * n).sum();
+        return (from..to).filter(|&n| is_prime(n)).count() as u32;
     }
     let middle = from + (to - from) / 2;
     let (left, right) =
-        worker.join(|worker| sum(worker, from, middle), |worker| sum(worker, middle, to));
+        worker.join(|worker| count(worker, from, middle), |worker| count(worker, middle, to));
     left + right
+}
+
+fn is_prime(n: u32) -> bool {
+    n >= 2 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
 }
 
 #[cfg(test)]
@@ -141,9 +145,8 @@ mod tests {
     #[test]
     fn two_cores_share_a_static_scheduler() {
         let cores = [0, 1].map(|core| std::thread::spawn(move || worker_main(core)));
-        for n in [0, 1, 2, 1_000, 100_000] {
-            let expected = if n == 0 { 0 } else { (n - 1) * n * (2 * n - 1) / 6 };
-            assert_eq!(sum_of_squares(n), Some(expected));
+        for (n, primes) in [(0, 0), (2, 0), (3, 1), (100, 25), (100_000, 9_592)] {
+            assert_eq!(primes_below(n), Some(primes));
         }
         assert!(!worker_main(2), "there is no third core");
         shut_down();
