@@ -24,7 +24,7 @@
 
 use core::cell::Cell;
 use core::fmt;
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr;
 
 use crate::handle::Ticket;
@@ -43,19 +43,14 @@ pub const PROMOTION_INTERVAL_NS: u64 = if cfg!(pinfold_loom) { 0 } else { 5_000 
 /// The most hungry joins between two looks at the clock.
 pub const MAX_SKIPPED: u32 = 64;
 
-/// The header of a stack job.
-struct Job {
-    /// Stores a call of this job in a slot and publishes it.
-    ///
-    /// # Safety
-    ///
-    /// The worker is the one on whose stack the job is, and the job is pending.
-    offer: unsafe fn(*const Job, worker: *const ()) -> Option<Ticket<()>>,
-    /// Set when the job was promoted.
-    ticket: Cell<Option<Ticket<()>>>,
-    /// The frame in which `join` was called.
-    frame: Frame,
-}
+/// The header of a stack job: stores a call of it, made in the frame, in a slot and publishes that.
+///
+/// # Safety
+///
+/// The worker is the one on whose stack the job is, and the job is pending.
+type Offer = unsafe fn(*const Job, worker: *const (), frame: Frame) -> bool;
+
+struct Job(Offer);
 
 /// A worker's pending jobs: a ring of addresses, newest at `top`, oldest at `bottom`.
 pub(crate) struct Pending {
@@ -89,6 +84,12 @@ impl Pending {
         self.ring[depth % RING].set(job);
         self.top.set(depth + 1);
         Some(depth)
+    }
+
+    /// How many joins are open.
+    #[inline(always)]
+    pub(crate) fn depth(&self) -> usize {
+        self.top.get()
     }
 
     /// Forgets the newest job, which has `depth`. `false`: it was promoted.
@@ -143,7 +144,10 @@ struct StackJob<B, R> {
     /// First, so that a pointer to the job is one to the header.
     job: Job,
     closure: UnsafeCell<ManuallyDrop<B>>,
-    result: UnsafeCell<Option<R>>,
+    /// Written when the job is promoted, by its owner.
+    ticket: UnsafeCell<MaybeUninit<Ticket<()>>>,
+    /// Written by the thief.
+    result: UnsafeCell<MaybeUninit<R>>,
 }
 
 /// A pointer to a stack job on its way to another thread.
@@ -161,6 +165,16 @@ impl<T> SendPtr<T> {
 }
 
 impl<B, R> StackJob<B, R> {
+    /// Moves the result out.
+    ///
+    /// # Safety
+    ///
+    /// The thief has left it, and it was not moved out before.
+    unsafe fn take_result(&self) -> R {
+        // SAFETY: the caller's duty.
+        self.result.with_mut(|result| unsafe { (*result).assume_init_read() })
+    }
+
     /// Moves the closure out.
     ///
     /// # Safety
@@ -190,14 +204,15 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         RB: Send,
     {
         let job = StackJob::<B, Result<RB, P::Panic>> {
-            job: Job { offer: offer::<S, P, B, RB>, ticket: Cell::new(None), frame: self.frame() },
+            job: Job(offer::<S, P, B, RB>),
             closure: UnsafeCell::new(ManuallyDrop::new(b)),
-            result: UnsafeCell::new(None),
+            ticket: UnsafeCell::new(MaybeUninit::uninit()),
+            result: UnsafeCell::new(MaybeUninit::uninit()),
         };
         let Some(depth) = self.pending.push((&raw const job).cast()) else {
-            let ra = a(self);
             // SAFETY: the job was not noted, so it is ours.
-            return (ra, unsafe { job.take() }(self));
+            let b = unsafe { job.take() };
+            return call_both(self, a, b);
         };
         if self.scheduler().idle.is_anyone_hungry() {
             self.promote();
@@ -218,14 +233,18 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         if !self.pending.is_due(|| self.scheduler().platform.now_ns()) {
             return;
         }
-        let Some(oldest) = self.pending.oldest() else { return };
+        let Some(oldest) = self.pending.oldest() else {
+            return;
+        };
+        let bottom = self.pending.bottom.get();
+        let frame = self.frame_of_join(bottom);
         // SAFETY: a pending job is alive: `join` does not return before it was popped.
-        let job = unsafe { &*oldest };
+        let Job(offer) = unsafe { &*oldest };
         // SAFETY: the job is pending, on this worker's stack.
-        let Some(ticket) = (unsafe { (job.offer)(oldest, (&raw const *self).cast()) }) else { return };
-        self.counters().promotions.bump();
-        job.ticket.set(Some(ticket));
-        self.pending.bottom.set(self.pending.bottom.get() + 1);
+        if unsafe { offer(oldest, (&raw const *self).cast(), frame) } {
+            self.counters().promotions.bump();
+            self.pending.bottom.set(bottom + 1);
+        }
     }
 
     #[cold]
@@ -233,22 +252,26 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     where
         B: for<'x> FnOnce(&Worker<'x, S, P>) -> RB + Send,
     {
-        let Some(b) = self.settle_promoted(job) else {
-            // SAFETY: the thief is done, so the result is ours.
-            return match job.result.with_mut(|result| unsafe { (*result).take() }) {
-                Some(Ok(rb)) => rb,
-                Some(Err(panic)) => P::resume(panic),
-                None => unreachable!("a finished job has left a result"),
+        // SAFETY: the job was promoted.
+        let Some(b) = (unsafe { self.settle_promoted(job) }) else {
+            // SAFETY: the thief is done, so the result is there and ours.
+            return match unsafe { job.take_result() } {
+                Ok(rb) => rb,
+                Err(panic) => P::resume(panic),
             };
         };
         b(self)
     }
 
-    /// Ends a promotion: the closure if no thief took it, else `None` once the thief is done.
-    fn settle_promoted<B, R>(&self, job: &StackJob<B, R>) -> Option<B> {
-        let Some(mut ticket) = job.job.ticket.take() else {
-            unreachable!("a promoted job has a ticket")
-        };
+    /// Ends a promotion: the closure if no thief took it, else `None` once the thief is done and has
+    /// left its result.
+    ///
+    /// # Safety
+    ///
+    /// The job was promoted by this worker.
+    unsafe fn settle_promoted<B, R>(&self, job: &StackJob<B, R>) -> Option<B> {
+        // SAFETY: the promotion wrote the ticket, and only this reads it.
+        let mut ticket = job.ticket.with(|ticket| unsafe { (*ticket).assume_init_read() });
         // SAFETY: the ticket is this worker's offer.
         if unsafe { self.take_back_offer(&ticket) } {
             // SAFETY: no thief has it, nor will have.
@@ -262,24 +285,31 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     }
 }
 
-/// Stores a call of the job in a slot and publishes it.
+/// A join that is too deep to be noted.
+#[cold]
+#[inline(never)]
+fn call_both<W, RA, RB>(worker: &W, a: impl FnOnce(&W) -> RA, b: impl FnOnce(&W) -> RB) -> (RA, RB) {
+    (a(worker), b(worker))
+}
+
+/// Stores a call of the job in a slot and publishes it. `false`: there was no room.
 ///
 /// # Safety
 ///
-/// As said at [`Job::offer`]; the worker is a `Worker<S, P>`, and the job a `StackJob<B, …RB…>`.
+/// As said at [`Offer`]; the worker is a `Worker<S, P>`, and the job a `StackJob<B, …RB…>`.
 unsafe fn offer<S: Storage, P: Platform + Unwind, B, RB>(
     job: *const Job,
     worker: *const (),
-) -> Option<Ticket<()>>
+    frame: Frame,
+) -> bool
 where
     B: for<'x> FnOnce(&Worker<'x, S, P>) -> RB + Send,
     RB: Send,
 {
     // SAFETY: the caller passes a worker of this type.
     let worker = unsafe { &*worker.cast::<Worker<'_, S, P>>() };
-    let pointer = SendPtr(job.cast::<StackJob<B, Result<RB, P::Panic>>>());
-    // SAFETY: the job is pending.
-    let frame = unsafe { (*job).frame };
+    let job = job.cast::<StackJob<B, Result<RB, P::Panic>>>();
+    let pointer = SendPtr(job);
     let call = move |thief: &Worker<'_, S, P>| {
         // SAFETY: this call was claimed, so the job's owner waits for it in `settle_promoted` and
         // the job is alive until this task is done.
@@ -288,11 +318,19 @@ where
         let b = unsafe { job.take() };
         let result = P::catch(|| b(thief));
         // SAFETY: until this task is done, the result is the thief's.
-        job.result.with_mut(|place| unsafe { *place = Some(result) });
+        job.result.with_mut(|place| unsafe {
+            (*place).write(result);
+        });
+    };
+    let note = |ticket| {
+        // SAFETY: the job is pending, and its ticket is its owner's, who calls this.
+        unsafe { &*job }.ticket.with_mut(|place| unsafe {
+            (*place).write(ticket);
+        });
     };
     // SAFETY: 1. `offer` takes a slot of its own. 2. the owner of the job does not return before
     // the call was taken back or is done. 3. a pointer fits.
-    unsafe { worker.offer(frame, call) }
+    unsafe { worker.offer(frame, call) }.map(note).is_some()
 }
 
 /// Settles the second job if the first one panics.
@@ -303,12 +341,29 @@ struct Settle<'j, 'w, S: Storage, P: Platform + Unwind, B, R> {
 }
 
 impl<S: Storage, P: Platform + Unwind, B, R> Drop for Settle<'_, '_, S, P, B, R> {
+    // In line, so that the fields stay in registers where nothing panics.
+    #[inline(always)]
     fn drop(&mut self) {
-        if self.worker.pending.pop(self.depth) {
-            // SAFETY: it was not promoted, so it is ours.
-            drop(unsafe { self.job.take() });
-        } else {
-            drop(self.worker.settle_promoted(self.job));
-        }
+        settle_unwinding(self.worker, self.job, self.depth);
+    }
+}
+
+/// Drops what is left of a job whose join unwinds, after any thief is done with it.
+#[cold]
+#[inline(never)]
+fn settle_unwinding<S: Storage, P: Platform + Unwind, B, R>(
+    worker: &Worker<'_, S, P>,
+    job: &StackJob<B, R>,
+    depth: usize,
+) {
+    if worker.pending.pop(depth) {
+        // SAFETY: it was not promoted, so it is ours.
+        return drop(unsafe { job.take() });
+    }
+    // SAFETY: it was promoted, by this worker.
+    match unsafe { worker.settle_promoted(job) } {
+        Some(b) => drop(b),
+        // SAFETY: the thief has left its result.
+        None => drop(unsafe { job.take_result() }),
     }
 }

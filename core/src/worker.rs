@@ -50,7 +50,7 @@ pub struct Worker<'s, S: Storage, P> {
     scheduler: &'s Scheduler<S, P>,
     owner: Owner<'s, S::DequeSlots>,
     pub(crate) pending: Pending,
-    frame: Cell<Frame>,
+    frames: Frames,
     ticks: Cell<u32>,
     magazine: Magazine,
     counters: &'s Counters,
@@ -61,6 +61,30 @@ pub struct Worker<'s, S: Storage, P> {
     /// Taken from the mailbox and not run yet: the first slot of a list, plus one.
     mail: Cell<u32>,
     id: WorkerId,
+}
+
+/// In which frame a worker is, and which frames are around it.
+struct Frames {
+    current: Cell<Frame>,
+    /// The innermost [`Boundary`].
+    innermost: Cell<*const ()>,
+}
+
+/// Where a frame begins on a worker's stack: joins below `first_join` were called further out. It
+/// spares each join the note of its frame.
+struct Boundary<'w> {
+    frames: &'w Frames,
+    outer: *const (),
+    outer_frame: Frame,
+    first_join: usize,
+}
+
+impl Drop for Boundary<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.frames.current.set(self.outer_frame);
+        self.frames.innermost.set(self.outer);
+    }
 }
 
 /// What looking for work came to.
@@ -82,7 +106,7 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
             scheduler,
             owner,
             pending: Pending::new(),
-            frame: Cell::new(Frame::NONE),
+            frames: Frames { current: Cell::new(Frame::NONE), innermost: Cell::new(ptr::null()) },
             ticks: Cell::new(0),
             magazine: Magazine::default(),
             counters,
@@ -183,7 +207,7 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
 
     #[inline(always)]
     pub(crate) fn frame(&self) -> Frame {
-        self.frame.get()
+        self.frames.current.get()
     }
 
     /// One more than the depth of `frame`.
@@ -195,10 +219,28 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
     /// Calls `f` with `frame` as the enclosing frame.
     #[inline(always)]
     pub(crate) fn within<R>(&self, frame: Frame, f: impl FnOnce() -> R) -> R {
-        let outer = self.frame.replace(frame);
-        let result = f();
-        self.frame.set(outer);
-        result
+        let boundary = Boundary {
+            frames: &self.frames,
+            outer: self.frames.innermost.get(),
+            outer_frame: self.frames.current.replace(frame),
+            first_join: self.pending.depth(),
+        };
+        self.frames.innermost.set((&raw const boundary).cast());
+        f()
+    }
+
+    /// The frame in which the pending join at `depth` was called.
+    pub(crate) fn frame_of_join(&self, depth: usize) -> Frame {
+        let mut frame = self.frames.current.get();
+        let mut boundary = self.frames.innermost.get();
+        // SAFETY: a boundary is in the list while `within`, on whose stack it is, has not returned.
+        while let Some(inner) = unsafe { boundary.cast::<Boundary<'_>>().as_ref() } {
+            if depth >= inner.first_join {
+                break;
+            }
+            (frame, boundary) = (inner.outer_frame, inner.outer);
+        }
+        frame
     }
 
     // Publishing.
@@ -700,6 +742,6 @@ impl<S: Storage, P> Drop for Worker<'_, S, P> {
 
 impl<S: Storage, P> fmt::Debug for Worker<'_, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker").field("id", &self.id).field("frame", &self.frame.get()).finish_non_exhaustive()
+        f.debug_struct("Worker").field("id", &self.id).field("frame", &self.frames.current.get()).finish_non_exhaustive()
     }
 }
