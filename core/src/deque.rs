@@ -221,7 +221,13 @@ impl<S: AsRef<[Slot]>> Deque<S> {
         // Acquire: pairs with the Release in `Owner::drop`; the next owner continues from the
         // counters that the last one left.
         // Weaker: a new owner starts from stale counters. Model: deque::an_owner_continues_where_the_last_one_stopped.
-        if self.owned.swap(true, order!("deque.owner.claim", Acquire)) {
+        let claimed = self.owned.compare_exchange(
+            false,
+            true,
+            order!("deque.owner.claim", Acquire),
+            order!("deque.owner.taken", Relaxed),
+        );
+        if claimed.is_err() {
             return None;
         }
         // Relaxed: `pops` and `pushes` were last written by owners, and the claim acquired them.

@@ -44,8 +44,9 @@
 //! # Waiters
 //!
 //! A worker that waits for something in particular ([`IdleSet::wait`]) can only help with part of the
-//! work. Such waiters have bits of their own, on the same cache line, and a publisher turns to them
-//! only when nobody sleeps freely. What ends their wait comes by `unpark` alone.
+//! work. Such waiters have bits of their own, on the same cache line. When too few sleep freely, a
+//! publisher wakes all waiters: which of them can help, only they can tell, and passing a wake on from
+//! one that cannot to the next might go round for ever. What ends their wait comes by `unpark` alone.
 //!
 //! # Source
 //!
@@ -317,7 +318,12 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
     ) -> usize {
         let count = count.saturating_sub(hunger.searching());
         let woken = self.wake_role(platform, count, near, Role::Free);
-        woken + self.wake_role(platform, count - woken, near, Role::Waiting)
+        if woken == count {
+            return woken;
+        }
+        // Whether a waiter can help is known to itself alone, and one that cannot has nobody to pass
+        // the wake on to: so all of them look.
+        woken + self.wake_role(platform, usize::MAX, near, Role::Waiting)
     }
 
     fn wake_role(

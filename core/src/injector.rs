@@ -30,7 +30,8 @@
 //! # Invariants
 //!
 //! - **I1** An entry's cycle grows by one at each filling, and is written by `push` alone.
-//! - **I2** `tail` passes a ticket only after the entry of that ticket was filled.
+//! - **I2** `tail` passes a ticket only after the entry of that ticket was filled, `head` only after it
+//!   was emptied; who reads a ticket sees the entries before it so.
 //! - **I3** An entry is filled for ticket `t` only if `head > t - capacity`: its last index was taken.
 //!
 //! # Limits
@@ -42,8 +43,10 @@
 //!
 //! The index ring NCQ of R. Nikolaev, "A scalable, portable, and memory-efficient lock-free FIFO
 //! queue" (DISC 2019, arXiv 1908.04511, section 3). Deviations: a check against `head`, so that a
-//! full queue is an answer instead of a precondition; and all orderings but one pair are relaxed,
-//! because an entry carries its own proof of freshness.
+//! full queue is an answer instead of a precondition; and acquire-release orderings in place of
+//! sequential consistency. That an index is the right one, its entry proves by itself; the tickets'
+//! orderings are for the answers "empty" and "stale", which would otherwise be given about
+//! entries that have long been filled.
 
 #![forbid(unsafe_code)]
 
@@ -173,11 +176,17 @@ impl<S: AsRef<[Entry]>> Injector<S> {
         }
         let mut backoff = Backoff::new();
         loop {
-            // Relaxed: a stale ticket meets an entry of another cycle.
-            let ticket = self.tail.ticket.load(order!("injector.push.tail", Relaxed));
+            // Acquire: pairs with the Release in `advance_tail`; the entries before the ticket are
+            // seen filled.
+            // Weaker: a thread that has seen them so may find the queue empty.
+            // Model: injector::what_a_thread_pushed_is_found_by_its_pop.
+            let ticket = self.tail.ticket.load(order!("injector.push.tail", Acquire));
             let entry = &entries[ticket & mask].0;
-            // Relaxed: the exchange below confirms it; only the cycle is looked at.
-            let seen = entry.load(order!("injector.push.entry", Relaxed));
+            // Acquire: pairs with the Release below, of who filled it; its ticket was later than
+            // ours if the cycle is, and the next look at `tail` sees that.
+            // Weaker: the loop goes round with the same old ticket.
+            // Model: injector::an_index_that_was_taken_finds_room_again.
+            let seen = entry.load(order!("injector.push.entry", Acquire));
             let filled = cycle_of(ticket, mask);
             if seen & !mask == filled {
                 self.advance_tail(ticket);
@@ -219,8 +228,10 @@ impl<S: AsRef<[Entry]>> Injector<S> {
         let mask = entries.len() - 1;
         let mut backoff = Backoff::new();
         loop {
-            // Relaxed: a stale ticket meets an entry of another cycle.
-            let ticket = self.head.load(order!("injector.pop.head", Relaxed));
+            // Acquire: pairs with the Release in `take`; the entry of this ticket is seen at least as
+            // full as whoever emptied the one before it saw it.
+            // Weaker: a queue that is not empty says so. Model: injector::a_queue_that_is_not_empty_gives_something.
+            let ticket = self.head.load(order!("injector.pop.head", Acquire));
             // Acquire: pairs with the Release in `push`; brings what the producer wrote into the slot.
             // Weaker: the slot is read before it was written. Model: injector::a_consumer_sees_what_the_producer_wrote.
             let seen = entries[ticket & mask].0.load(order!("injector.pop.entry", Acquire));
@@ -267,24 +278,28 @@ impl<S: AsRef<[Entry]>> Injector<S> {
 
     #[inline(always)]
     fn advance_tail(&self, ticket: usize) {
-        // Relaxed: the entry is the message, the ticket only a place to look (I2 is about this
-        // word's own order). A failure means that somebody helped.
+        // Release: pairs with the Acquire in `push`; who reads the ticket sees the entry filled (I2).
+        // Weaker: a thread that has seen it so may find the queue empty.
+        // Model: injector::what_a_thread_pushed_is_found_by_its_pop.
+        // A failure means that somebody helped.
         let _ = self.tail.ticket.compare_exchange(
             ticket,
             ticket.wrapping_add(1),
-            order!("injector.push.advance", Relaxed),
+            order!("injector.push.advance", Release),
             order!("injector.push.helped", Relaxed),
         );
     }
 
     #[inline(always)]
     fn take(&self, ticket: usize) -> bool {
-        // Relaxed: the index was acquired with its entry; the exchange only decides who has it.
+        // Release: pairs with the Acquire in `pop`; what this consumer saw of the queue, the next one
+        // sees too.
+        // Weaker: a queue that is not empty says so. Model: injector::a_queue_that_is_not_empty_gives_something.
         self.head
             .compare_exchange(
                 ticket,
                 ticket.wrapping_add(1),
-                order!("injector.pop.take", Relaxed),
+                order!("injector.pop.take", Release),
                 order!("injector.pop.fail", Relaxed),
             )
             .is_ok()

@@ -49,7 +49,8 @@ pub trait Platform: Sync {
     fn park(&self, worker: WorkerId);
 
     /// Lets `worker` return from its present or next `park`. Callable from any thread, and from an
-    /// interrupt handler where the platform has them.
+    /// interrupt handler where the platform has them. What happened before it is visible after the
+    /// `park` that it ends (release and acquire).
     fn unpark(&self, worker: WorkerId);
 
     /// Nanoseconds since some fixed moment. Never goes back. Read only on rare paths.

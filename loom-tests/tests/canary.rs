@@ -21,7 +21,10 @@ use support::{Parking, worker};
 
 #[test]
 fn core_is_built_on_the_checker() {
-    assert!(core::hint::black_box(sync::MODEL), "these tests run on real atomics and prove nothing");
+    assert!(
+        core::hint::black_box(sync::MODEL),
+        "these tests run on real atomics and prove nothing"
+    );
 }
 
 /// The atomics of a real backend work outside a model; the checker's do not.
@@ -57,13 +60,22 @@ fn store_buffering(between: Ordering) -> BTreeSet<(usize, usize)> {
 
 #[test]
 fn two_threads_can_miss_each_other() {
-    assert_eq!(store_buffering(Relaxed), BTreeSet::from([(0, 0), (0, 1), (1, 0), (1, 1)]));
-    assert_eq!(store_buffering(AcqRel), BTreeSet::from([(0, 0), (0, 1), (1, 0), (1, 1)]));
+    assert_eq!(
+        store_buffering(Relaxed),
+        BTreeSet::from([(0, 0), (0, 1), (1, 0), (1, 1)])
+    );
+    assert_eq!(
+        store_buffering(AcqRel),
+        BTreeSet::from([(0, 0), (0, 1), (1, 0), (1, 1)])
+    );
 }
 
 #[test]
 fn two_fences_keep_two_threads_from_missing_each_other() {
-    assert_eq!(store_buffering(SeqCst), BTreeSet::from([(0, 1), (1, 0), (1, 1)]));
+    assert_eq!(
+        store_buffering(SeqCst),
+        BTreeSet::from([(0, 1), (1, 0), (1, 1)])
+    );
 }
 
 fn message_passing(publish: Ordering, look: Ordering) {

@@ -4,6 +4,8 @@
 //! oldest first, the owner takes the newest first. Who takes a word sees what its pusher had written
 //! before. A slot is written again only after it was read, and the owner's end can change hands.
 
+mod support;
+
 use std::sync::Arc;
 
 use loom::thread;
@@ -34,25 +36,36 @@ fn assert_each_once(pushed: impl Iterator<Item = usize>, taken: &[&[usize]]) {
     let mut taken: Vec<usize> = taken.concat();
     // Who took what is open; the order of each taker is asserted on its own.
     taken.sort_unstable();
-    assert_eq!(taken, pushed.collect::<Vec<_>>(), "each word is taken exactly once");
+    assert_eq!(
+        taken,
+        pushed.collect::<Vec<_>>(),
+        "each word is taken exactly once"
+    );
 }
 
 fn assert_oldest_first(taken: &[usize]) {
-    assert!(taken.is_sorted(), "a thief takes the oldest first: {taken:?}");
+    assert!(
+        taken.is_sorted(),
+        "a thief takes the oldest first: {taken:?}"
+    );
 }
 
 fn assert_newest_first(taken: &[usize]) {
-    assert!(taken.is_sorted_by(|a, b| a > b), "the owner takes the newest first: {taken:?}");
+    assert!(
+        taken.is_sorted_by(|a, b| a > b),
+        "the owner takes the newest first: {taken:?}"
+    );
 }
 
 #[test]
 fn each_word_goes_to_the_owner_or_to_the_thief() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<4>();
         let thief = {
             let deque = deque.clone();
             thread::spawn(move || stolen(&deque, 2))
         };
+        support::start();
         let owner = deque.owner().unwrap();
         owner.push(1).unwrap();
         owner.push(2).unwrap();
@@ -67,7 +80,7 @@ fn each_word_goes_to_the_owner_or_to_the_thief() {
 
 #[test]
 fn each_word_goes_to_the_owner_or_to_one_of_two_thieves() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<2>();
         let owner = deque.owner().unwrap();
         owner.push(1).unwrap();
@@ -76,6 +89,7 @@ fn each_word_goes_to_the_owner_or_to_one_of_two_thieves() {
             let deque = deque.clone();
             thread::spawn(move || stolen(&deque, 1))
         });
+        support::start();
         let mut popped: Vec<usize> = owner.pop().into_iter().collect();
         popped.extend(owner.pop());
         let [first, second] = thieves.map(|thief| thief.join().unwrap());
@@ -87,7 +101,7 @@ fn each_word_goes_to_the_owner_or_to_one_of_two_thieves() {
 
 #[test]
 fn the_last_word_goes_to_the_owner_or_to_the_thief() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<2>();
         let owner = deque.owner().unwrap();
         owner.push(1).unwrap();
@@ -95,6 +109,7 @@ fn the_last_word_goes_to_the_owner_or_to_the_thief() {
             let deque = deque.clone();
             thread::spawn(move || stolen(&deque, 2))
         };
+        support::start();
         let mut popped: Vec<usize> = owner.pop().into_iter().collect();
         // A pop that came too late must leave a deque that still works.
         owner.push(2).unwrap();
@@ -107,7 +122,7 @@ fn the_last_word_goes_to_the_owner_or_to_the_thief() {
 
 #[test]
 fn the_last_word_goes_to_the_owner_or_to_one_of_two_thieves() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<2>();
         let owner = deque.owner().unwrap();
         owner.push(1).unwrap();
@@ -115,6 +130,7 @@ fn the_last_word_goes_to_the_owner_or_to_one_of_two_thieves() {
             let deque = deque.clone();
             thread::spawn(move || stolen(&deque, 1))
         });
+        support::start();
         let mut popped: Vec<usize> = owner.pop().into_iter().collect();
         popped.extend(owner.pop());
         owner.push(2).unwrap();
@@ -128,7 +144,7 @@ fn the_last_word_goes_to_the_owner_or_to_one_of_two_thieves() {
 /// A thief that sees any mixture of the counters around that moment takes nothing that is not there.
 #[test]
 fn a_pop_that_came_too_late_offers_nothing_twice() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<2>();
         let owner = deque.owner().unwrap();
         owner.push(1).unwrap();
@@ -136,6 +152,7 @@ fn a_pop_that_came_too_late_offers_nothing_twice() {
             let deque = deque.clone();
             thread::spawn(move || stolen(&deque, 3))
         };
+        support::start();
         let mut popped: Vec<usize> = owner.pop().into_iter().collect();
         popped.extend(owner.pop());
         owner.push(2).unwrap();
@@ -149,7 +166,7 @@ fn a_pop_that_came_too_late_offers_nothing_twice() {
 
 #[test]
 fn each_word_is_taken_once_when_a_ring_of_two_wraps() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<2>();
         let owner = deque.owner().unwrap();
         owner.push(1).unwrap();
@@ -158,6 +175,7 @@ fn each_word_is_taken_once_when_a_ring_of_two_wraps() {
             let deque = deque.clone();
             thread::spawn(move || stolen(&deque, 2))
         };
+        support::start();
         let mut popped = Vec::new();
         for word in 3..=4 {
             if owner.push(word).is_err() {
@@ -175,7 +193,7 @@ fn each_word_is_taken_once_when_a_ring_of_two_wraps() {
 /// Words are popped and others pushed at the same positions while a thief holds an old view.
 #[test]
 fn each_word_is_taken_once_when_positions_are_written_again() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<2>();
         let owner = deque.owner().unwrap();
         owner.push(1).unwrap();
@@ -183,6 +201,7 @@ fn each_word_is_taken_once_when_positions_are_written_again() {
             let deque = deque.clone();
             thread::spawn(move || stolen(&deque, 2))
         };
+        support::start();
         let mut popped = Vec::new();
         for word in 2..=3 {
             popped.extend(owner.pop());
@@ -197,17 +216,22 @@ fn each_word_is_taken_once_when_positions_are_written_again() {
 
 #[test]
 fn a_thief_sees_what_was_pushed() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<2>();
         let written = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
         let thief = {
             let (deque, written) = (deque.clone(), written.clone());
             thread::spawn(move || {
                 for word in stolen(&deque, 2) {
-                    assert_eq!(written[word].load(Relaxed), 1, "word {word} without its data");
+                    assert_eq!(
+                        written[word].load(Relaxed),
+                        1,
+                        "word {word} without its data"
+                    );
                 }
             })
         };
+        support::start();
         let owner = deque.owner().unwrap();
         for word in 0..2 {
             written[word].store(1, Relaxed);
@@ -219,7 +243,7 @@ fn a_thief_sees_what_was_pushed() {
 
 #[test]
 fn a_thief_sees_what_was_pushed_by_the_batch() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<4>();
         let written = Arc::new([(); 3].map(|()| AtomicUsize::new(0)));
         let thief = {
@@ -229,11 +253,16 @@ fn a_thief_sees_what_was_pushed_by_the_batch() {
                 let end = own.owner().unwrap();
                 if let Steal::Taken(first) = deque.steal_batch(&end) {
                     for word in [first].into_iter().chain(stolen(&own, 1)) {
-                        assert_eq!(written[word].load(Relaxed), 1, "word {word} without its data");
+                        assert_eq!(
+                            written[word].load(Relaxed),
+                            1,
+                            "word {word} without its data"
+                        );
                     }
                 }
             })
         };
+        support::start();
         let owner = deque.owner().unwrap();
         for word in written.iter() {
             word.store(1, Relaxed);
@@ -246,7 +275,7 @@ fn a_thief_sees_what_was_pushed_by_the_batch() {
 /// What the first owner wrote reaches a thief that robs the thief.
 #[test]
 fn a_stolen_batch_carries_what_was_pushed() {
-    loom::model(|| {
+    support::model(|| {
         let victim = ring::<4>();
         let middle = ring::<2>();
         let written = Arc::new([(); 3].map(|()| AtomicUsize::new(0)));
@@ -254,7 +283,11 @@ fn a_stolen_batch_carries_what_was_pushed() {
             let (middle, written) = (middle.clone(), written.clone());
             thread::spawn(move || {
                 for word in stolen(&middle, 1) {
-                    assert_eq!(written[word].load(Relaxed), 1, "word {word} without its data");
+                    assert_eq!(
+                        written[word].load(Relaxed),
+                        1,
+                        "word {word} without its data"
+                    );
                 }
             })
         };
@@ -264,6 +297,7 @@ fn a_stolen_batch_carries_what_was_pushed() {
                 let _ = victim.steal_batch(&middle.owner().unwrap());
             })
         };
+        support::start();
         for word in written.iter() {
             word.store(1, Relaxed);
         }
@@ -277,7 +311,7 @@ fn a_stolen_batch_carries_what_was_pushed() {
 /// before it writes the position one round later.
 #[test]
 fn a_slot_is_reused_only_after_it_was_read() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<2>();
         let owner = deque.owner().unwrap();
         owner.push(1).unwrap();
@@ -286,6 +320,7 @@ fn a_slot_is_reused_only_after_it_was_read() {
             let deque = deque.clone();
             thread::spawn(move || stolen(&deque, 2).len())
         };
+        support::start();
         let mut pushed = 0;
         for word in 3..=4 {
             pushed += usize::from(owner.push(word).is_ok());
@@ -303,7 +338,7 @@ fn a_slot_is_reused_only_after_it_was_read() {
 /// As above for the slots of a thief, which a batch writes before it owns the words.
 #[test]
 fn a_batch_overwrites_nothing_that_was_not_read() {
-    loom::model(|| {
+    support::model(|| {
         let victim = ring::<4>();
         let own = ring::<2>();
         assert_eq!(victim.owner().unwrap().push_all(&mut (11..=14)), 4);
@@ -314,13 +349,19 @@ fn a_batch_overwrites_nothing_that_was_not_read() {
             let own = own.clone();
             thread::spawn(move || stolen(&own, 1))
         };
-        let Steal::Taken(first) = victim.steal_batch(&end) else { panic!("nobody else steals") };
+        support::start();
+        let Steal::Taken(first) = victim.steal_batch(&end) else {
+            panic!("nobody else steals")
+        };
         assert_eq!(first, 11);
         let stolen = thief.join().unwrap();
         let popped = drained(&end);
         assert_newest_first(&popped);
         assert!(popped.len() + stolen.len() <= 3);
-        assert_each_once((1..=2).chain(12..10 + popped.len() + stolen.len()), &[&popped, &stolen]);
+        assert_each_once(
+            (1..=2).chain(12..10 + popped.len() + stolen.len()),
+            &[&popped, &stolen],
+        );
         let left = drained(&victim.owner().unwrap());
         assert_eq!(popped.len() + stolen.len() - 2 + 1 + left.len(), 4);
     });
@@ -328,7 +369,7 @@ fn a_batch_overwrites_nothing_that_was_not_read() {
 
 #[test]
 fn a_batch_against_pops_moves_each_word_once_and_in_order() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<4>();
         let owner = deque.owner().unwrap();
         assert_eq!(owner.push_all(&mut (1..=4)), 4);
@@ -344,10 +385,15 @@ fn a_batch_against_pops_moves_each_word_once_and_in_order() {
                 [first, stolen(&own, 4)].concat()
             })
         };
+        support::start();
         let mut popped: Vec<usize> = (0..2).filter_map(|_| owner.pop()).collect();
         let batch = thief.join().unwrap();
         popped.extend(drained(&owner));
-        assert_eq!(batch, (1..=batch.len()).collect::<Vec<_>>(), "the oldest, in their order");
+        assert_eq!(
+            batch,
+            (1..=batch.len()).collect::<Vec<_>>(),
+            "the oldest, in their order"
+        );
         assert_newest_first(&popped);
         assert_each_once(1..=4, &[&popped, &batch]);
     });
@@ -355,7 +401,7 @@ fn a_batch_against_pops_moves_each_word_once_and_in_order() {
 
 #[test]
 fn two_batches_share_no_word() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<4>();
         let owner = deque.owner().unwrap();
         assert_eq!(owner.push_all(&mut (1..=4)), 4);
@@ -371,6 +417,7 @@ fn two_batches_share_no_word() {
             let deque = deque.clone();
             thread::spawn(move || batch(&deque))
         };
+        support::start();
         let mine = batch(&deque);
         let theirs = thief.join().unwrap();
         assert_oldest_first(&mine);
@@ -383,7 +430,7 @@ fn two_batches_share_no_word() {
 /// take them from there.
 #[test]
 fn a_batch_that_failed_leaves_no_copies() {
-    loom::model(|| {
+    support::model(|| {
         let victim = ring::<4>();
         let middle = ring::<2>();
         let owner = victim.owner().unwrap();
@@ -405,6 +452,7 @@ fn a_batch_that_failed_leaves_no_copies() {
             let middle = middle.clone();
             thread::spawn(move || stolen(&middle, 1))
         };
+        support::start();
         let mut popped: Vec<usize> = owner.pop().into_iter().collect();
         let batch = first.join().unwrap();
         let robbed = second.join().unwrap();
@@ -419,7 +467,7 @@ fn a_batch_that_failed_leaves_no_copies() {
 /// belongs to the push that was taken.
 #[test]
 fn a_word_that_was_taken_was_there_when_it_was_asked_for() {
-    loom::model(|| {
+    support::model(|| {
         const WORD: usize = 5;
         let deque = ring::<2>();
         let round = Arc::new(AtomicUsize::new(1));
@@ -437,6 +485,7 @@ fn a_word_that_was_taken_was_there_when_it_was_asked_for() {
                 (steal == Steal::Taken(WORD)).then_some(asked)
             })
         };
+        support::start();
         let popped = owner.pop();
         if popped.is_some() {
             round.store(2, Relaxed);
@@ -455,14 +504,17 @@ fn a_word_that_was_taken_was_there_when_it_was_asked_for() {
 
 #[test]
 fn a_declined_word_stays() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<2>();
         let owner = deque.owner().unwrap();
         owner.push(1).unwrap();
         let thief = {
             let deque = deque.clone();
-            thread::spawn(move || matches!(deque.steal_if(|_| false), Steal::Declined | Steal::Empty))
+            thread::spawn(move || {
+                matches!(deque.steal_if(|_| false), Steal::Declined | Steal::Empty)
+            })
         };
+        support::start();
         assert_eq!(owner.pop(), Some(1));
         assert!(thief.join().unwrap());
     });
@@ -470,7 +522,7 @@ fn a_declined_word_stays() {
 
 #[test]
 fn an_owner_continues_where_the_last_one_stopped() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<4>();
         let next = {
             let deque = deque.clone();
@@ -481,6 +533,7 @@ fn an_owner_continues_where_the_last_one_stopped() {
                 Some(popped)
             })
         };
+        support::start();
         let first = deque.owner().map(|owner| {
             owner.push(1).unwrap();
             owner.push(2).unwrap();
@@ -503,7 +556,7 @@ fn an_owner_continues_where_the_last_one_stopped() {
 /// The second owner of a full deque writes where a thief has read under the first.
 #[test]
 fn a_new_owner_waits_for_the_readers_of_the_old_one() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<2>();
         {
             let owner = deque.owner().unwrap();
@@ -514,6 +567,7 @@ fn a_new_owner_waits_for_the_readers_of_the_old_one() {
             let deque = deque.clone();
             thread::spawn(move || stolen(&deque, 1))
         };
+        support::start();
         let owner = deque.owner().unwrap();
         let pushed = owner.push(3).is_ok();
         let stolen = thief.join().unwrap();
@@ -525,7 +579,7 @@ fn a_new_owner_waits_for_the_readers_of_the_old_one() {
 
 #[test]
 fn two_claims_make_one_owner() {
-    loom::model(|| {
+    support::model(|| {
         let deque = ring::<2>();
         let inside = Arc::new(AtomicUsize::new(0));
         let enter = |deque: &Deque<[Slot; 2]>, inside: &AtomicUsize| {
@@ -539,6 +593,7 @@ fn two_claims_make_one_owner() {
             let (deque, inside) = (deque.clone(), inside.clone());
             thread::spawn(move || enter(&deque, &inside))
         };
+        support::start();
         let mine = enter(&deque, &inside);
         let theirs = other.join().unwrap();
         assert!(mine.is_some() || theirs.is_some(), "somebody is the owner");

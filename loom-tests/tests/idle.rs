@@ -46,11 +46,15 @@ impl Pool {
         if seen == 0 {
             return None;
         }
-        let take = self.items.compare_exchange(seen, seen - 1, Relaxed, Relaxed);
+        let take = self
+            .items
+            .compare_exchange(seen, seen - 1, Relaxed, Relaxed);
         // Whoever loses looks at the newest count once more; models have two takers at most.
         take.or_else(|seen| match seen {
             0 => Err(0),
-            seen => self.items.compare_exchange(seen, seen - 1, Relaxed, Relaxed),
+            seen => self
+                .items
+                .compare_exchange(seen, seen - 1, Relaxed, Relaxed),
         })
         .ok()
         .map(drop)
@@ -58,7 +62,11 @@ impl Pool {
 
     /// Takes one item, sleeping until there is one.
     fn serve_one(&self, index: usize) {
-        while self.idle.sleep(&self.platform, worker(index), || self.take()).is_none() {
+        while self
+            .idle
+            .sleep(&self.platform, worker(index), || self.take())
+            .is_none()
+        {
             if self.take().is_some() {
                 return;
             }
@@ -73,9 +81,10 @@ impl Pool {
 
 #[test]
 fn no_wakeup_is_lost() {
-    loom::model(|| {
+    support::model(|| {
         let pool = Pool::new(1);
         let sleeper = pool.spawn_server(0);
+        support::start();
         pool.publish(1);
         sleeper.join().unwrap();
         assert_eq!(pool.idle.asleep(), 0);
@@ -84,7 +93,7 @@ fn no_wakeup_is_lost() {
 
 #[test]
 fn no_wakeup_is_lost_between_two_items() {
-    loom::model(|| {
+    support::bounded(3, || {
         let pool = Pool::new(1);
         let sleeper = {
             let pool = pool.clone();
@@ -93,6 +102,7 @@ fn no_wakeup_is_lost_between_two_items() {
                 pool.serve_one(0);
             })
         };
+        support::start();
         pool.publish(1);
         pool.publish(1);
         sleeper.join().unwrap();
@@ -102,7 +112,7 @@ fn no_wakeup_is_lost_between_two_items() {
 
 #[test]
 fn no_wakeup_is_lost_by_two_publishers() {
-    loom::model(|| {
+    support::bounded(3, || {
         let pool = Pool::new(1);
         let publisher = {
             let pool = pool.clone();
@@ -115,6 +125,7 @@ fn no_wakeup_is_lost_by_two_publishers() {
                 pool.serve_one(0);
             })
         };
+        support::start();
         pool.publish(1);
         publisher.join().unwrap();
         sleeper.join().unwrap();
@@ -125,9 +136,10 @@ fn no_wakeup_is_lost_by_two_publishers() {
 /// Each sleeper leaves with its item, as if it worked on it for good: both must get one.
 #[test]
 fn two_items_published_at_once_wake_two_sleepers() {
-    loom::model(|| {
+    support::bounded(3, || {
         let pool = Pool::new(2);
         let sleepers = [0, 1].map(|index| pool.spawn_server(index));
+        support::start();
         pool.publish(2);
         sleepers.map(|sleeper| sleeper.join().unwrap());
         assert_eq!((pool.items.load(Relaxed), pool.idle.asleep()), (0, 0));
@@ -136,9 +148,10 @@ fn two_items_published_at_once_wake_two_sleepers() {
 
 #[test]
 fn two_items_published_one_by_one_wake_two_sleepers() {
-    loom::model(|| {
+    support::bounded(2, || {
         let pool = Pool::new(2);
         let sleepers = [0, 1].map(|index| pool.spawn_server(index));
+        support::start();
         pool.publish(1);
         pool.publish(1);
         sleepers.map(|sleeper| sleeper.join().unwrap());
@@ -150,16 +163,19 @@ fn two_items_published_one_by_one_wake_two_sleepers() {
 /// the wake for the published item hits it then, worker 1 must get that wake.
 #[test]
 fn a_wake_that_is_not_needed_is_passed_on() {
-    loom::model(|| {
+    support::bounded(3, || {
         let pool = Pool::new(2);
         let own = {
             let pool = pool.clone();
             thread::spawn(move || {
-                let found = pool.idle.sleep(&pool.platform, worker(0), || Some("its own item"));
+                let found = pool
+                    .idle
+                    .sleep(&pool.platform, worker(0), || Some("its own item"));
                 assert_eq!(found, Some("its own item"));
             })
         };
         let sleeper = pool.spawn_server(1);
+        support::start();
         pool.publish(1);
         own.join().unwrap();
         sleeper.join().unwrap();
@@ -169,16 +185,19 @@ fn a_wake_that_is_not_needed_is_passed_on() {
 
 #[test]
 fn a_sleeper_sees_the_shutdown() {
-    loom::model(|| {
+    support::model(|| {
         let pool = Pool::new(1);
         let shutdown = Arc::new(AtomicBool::new(false));
         let sleeper = {
             let (pool, shutdown) = (pool.clone(), shutdown.clone());
             thread::spawn(move || {
                 let look = || shutdown.load(Relaxed).then_some(());
-                while look().is_none() && pool.idle.sleep(&pool.platform, worker(0), look).is_none() {}
+                while look().is_none() && pool.idle.sleep(&pool.platform, worker(0), look).is_none()
+                {
+                }
             })
         };
+        support::start();
         shutdown.store(true, Relaxed);
         pool.idle.wake(&pool.platform, usize::MAX, &[]);
         sleeper.join().unwrap();
@@ -190,7 +209,7 @@ fn a_sleeper_sees_the_shutdown() {
 #[test]
 fn every_sleeper_sees_the_shutdown() {
     const FAR: usize = pinfold_core::idle::WORKERS_PER_WORD;
-    loom::model(|| {
+    support::bounded(3, || {
         let idle = Arc::new(IdleSet::<[Word; 2]>::fixed());
         let platform = Arc::new(Parking::new(FAR + 1));
         let shutdown = Arc::new(AtomicBool::new(false));
@@ -201,6 +220,7 @@ fn every_sleeper_sees_the_shutdown() {
                 while idle.sleep(&*platform, worker(index), look).is_none() {}
             })
         });
+        support::start();
         shutdown.store(true, Relaxed);
         idle.wake(&*platform, usize::MAX, &[]);
         sleepers.map(|sleeper| sleeper.join().unwrap());
@@ -211,7 +231,7 @@ fn every_sleeper_sees_the_shutdown() {
 /// A bit is claimed once, so that one item does not start two workers.
 #[test]
 fn two_wakes_never_share_a_sleeper() {
-    loom::model(|| {
+    support::bounded(3, || {
         let pool = Pool::new(1);
         let sleeper = {
             let pool = pool.clone();
@@ -230,6 +250,7 @@ fn two_wakes_never_share_a_sleeper() {
                 pool.idle.wake(&pool.platform, 1, &[worker(0)])
             })
         };
+        support::start();
         pool.items.fetch_add(1, Relaxed);
         let woken = pool.idle.wake(&pool.platform, 1, &[worker(0)]) + publisher.join().unwrap();
         let found_itself = sleeper.join().unwrap();
@@ -240,7 +261,7 @@ fn two_wakes_never_share_a_sleeper() {
 
 #[test]
 fn a_sleeper_misses_nothing_in_a_deque() {
-    loom::model(|| {
+    support::model(|| {
         let pool = Pool::new(1);
         let tasks = Arc::new(Deque::<[deque::Slot; 2]>::fixed());
         let sleeper = {
@@ -257,6 +278,7 @@ fn a_sleeper_misses_nothing_in_a_deque() {
                 }
             })
         };
+        support::start();
         tasks.owner().unwrap().push(7).unwrap();
         pool.idle.wake(&pool.platform, 1, &[]);
         assert_eq!(sleeper.join().unwrap(), 7);
@@ -265,19 +287,21 @@ fn a_sleeper_misses_nothing_in_a_deque() {
 
 #[test]
 fn a_sleeper_misses_nothing_in_an_injector() {
-    loom::model(|| {
+    support::model(|| {
         let pool = Pool::new(1);
         let tasks = Arc::new(Injector::<[Entry; 2]>::fixed());
         let sleeper = {
             let (pool, tasks) = (pool.clone(), tasks.clone());
             thread::spawn(move || {
                 loop {
-                    if let Some(index) = pool.idle.sleep(&pool.platform, worker(0), || tasks.pop()) {
+                    if let Some(index) = pool.idle.sleep(&pool.platform, worker(0), || tasks.pop())
+                    {
                         return index;
                     }
                 }
             })
         };
+        support::start();
         tasks.push(1).unwrap();
         pool.idle.wake(&pool.platform, 1, &[]);
         assert_eq!(sleeper.join().unwrap(), 1);
@@ -288,7 +312,7 @@ fn a_sleeper_misses_nothing_in_an_injector() {
 /// whose index stands behind, has called for a worker, and a worker must come.
 #[test]
 fn a_producer_stopped_before_its_wake_delays_nobody_else() {
-    loom::model(|| {
+    support::bounded(3, || {
         let pool = Pool::new(1);
         let tasks = Arc::new(Injector::<[Entry; 2]>::fixed());
         let stopped = {
@@ -299,12 +323,14 @@ fn a_producer_stopped_before_its_wake_delays_nobody_else() {
             let (pool, tasks) = (pool.clone(), tasks.clone());
             thread::spawn(move || {
                 loop {
-                    if let Some(index) = pool.idle.sleep(&pool.platform, worker(0), || tasks.pop()) {
+                    if let Some(index) = pool.idle.sleep(&pool.platform, worker(0), || tasks.pop())
+                    {
                         return index;
                     }
                 }
             })
         };
+        support::start();
         tasks.push(1).unwrap();
         pool.idle.wake(&pool.platform, 1, &[]);
         sleeper.join().unwrap();
@@ -315,14 +341,19 @@ fn a_producer_stopped_before_its_wake_delays_nobody_else() {
 /// A waiter helps with what is published while it waits, as if it worked on it for good.
 #[test]
 fn a_waiter_is_woken_for_work_when_nobody_sleeps_freely() {
-    loom::model(|| {
+    support::model(|| {
         let pool = Pool::new(1);
         let waiter = {
             let pool = pool.clone();
             thread::spawn(move || {
-                while pool.idle.wait(&pool.platform, worker(0), || pool.take()).is_none() {}
+                while pool
+                    .idle
+                    .wait(&pool.platform, worker(0), || pool.take())
+                    .is_none()
+                {}
             })
         };
+        support::start();
         pool.publish(1);
         waiter.join().unwrap();
         assert_eq!(pool.items.load(Relaxed), 0);
@@ -332,7 +363,7 @@ fn a_waiter_is_woken_for_work_when_nobody_sleeps_freely() {
 /// What ends the wait comes by `unpark` alone, with no fence and no look at the bits.
 #[test]
 fn a_waiter_sees_the_end_of_its_wait() {
-    loom::model(|| {
+    support::model(|| {
         let pool = Pool::new(1);
         let ended = Arc::new(AtomicBool::new(false));
         let waiter = {
@@ -342,6 +373,7 @@ fn a_waiter_sees_the_end_of_its_wait() {
                 assert_eq!(pool.idle.wait(&pool.platform, worker(0), look), Some(()));
             })
         };
+        support::start();
         ended.store(true, Relaxed);
         pool.platform.unpark(worker(0));
         waiter.join().unwrap();
@@ -352,21 +384,28 @@ fn a_waiter_sees_the_end_of_its_wait() {
 /// which waits too and could help, must get that wake.
 #[test]
 fn a_wake_that_a_waiter_does_not_need_is_passed_on() {
-    loom::model(|| {
+    support::bounded(3, || {
         let pool = Pool::new(2);
         let ended = {
             let pool = pool.clone();
             thread::spawn(move || {
-                let found = pool.idle.wait(&pool.platform, worker(0), || Some("the end"));
+                let found = pool
+                    .idle
+                    .wait(&pool.platform, worker(0), || Some("the end"));
                 assert_eq!(found, Some("the end"));
             })
         };
         let waiter = {
             let pool = pool.clone();
             thread::spawn(move || {
-                while pool.idle.wait(&pool.platform, worker(1), || pool.take()).is_none() {}
+                while pool
+                    .idle
+                    .wait(&pool.platform, worker(1), || pool.take())
+                    .is_none()
+                {}
             })
         };
+        support::start();
         pool.publish(1);
         ended.join().unwrap();
         waiter.join().unwrap();
@@ -377,18 +416,56 @@ fn a_wake_that_a_waiter_does_not_need_is_passed_on() {
 /// other's wait ends on its own.
 #[test]
 fn a_free_sleeper_and_a_waiter_leave_no_item_behind() {
-    loom::model(|| {
+    support::bounded(3, || {
         let pool = Pool::new(2);
         let waiter = {
             let pool = pool.clone();
             thread::spawn(move || {
-                while pool.idle.wait(&pool.platform, worker(0), || pool.take()).is_none() {}
+                while pool
+                    .idle
+                    .wait(&pool.platform, worker(0), || pool.take())
+                    .is_none()
+                {}
             })
         };
         let sleeper = pool.spawn_server(1);
+        support::start();
         pool.publish(2);
         sleeper.join().unwrap();
         waiter.join().unwrap();
         assert_eq!(pool.items.load(Relaxed), 0);
+    });
+}
+
+/// Only worker 1 can take the item, and worker 0 waits for what worker 1 does with it. Whichever
+/// of them is woken first, both go on.
+#[test]
+fn a_waiter_that_cannot_help_does_not_keep_the_wake() {
+    support::bounded(2, || {
+        let pool = Pool::new(2);
+        let ended = Arc::new(AtomicBool::new(false));
+        let other = {
+            let (pool, ended) = (pool.clone(), ended.clone());
+            thread::spawn(move || {
+                let look = || ended.load(Relaxed).then_some(());
+                while pool.idle.wait(&pool.platform, worker(0), look).is_none() {}
+            })
+        };
+        let helper = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                while pool
+                    .idle
+                    .wait(&pool.platform, worker(1), || pool.take())
+                    .is_none()
+                {}
+                ended.store(true, Relaxed);
+                pool.platform.unpark(worker(0));
+            })
+        };
+        support::start();
+        pool.publish(1);
+        helper.join().unwrap();
+        other.join().unwrap();
     });
 }

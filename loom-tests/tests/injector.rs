@@ -4,6 +4,8 @@
 //! refuses and says so only when it is full; an empty one says so only when it is empty. A consumer
 //! sees what the producer had written.
 
+mod support;
+
 use std::sync::Arc;
 
 use loom::thread;
@@ -28,7 +30,11 @@ fn assert_each_once(pushed: impl Iterator<Item = u32>, taken: &[&[u32]]) {
     let mut taken: Vec<u32> = taken.concat();
     // Who took what is open; the order of each producer is asserted on its own.
     taken.sort_unstable();
-    assert_eq!(taken, pushed.collect::<Vec<_>>(), "each index is taken exactly once");
+    assert_eq!(
+        taken,
+        pushed.collect::<Vec<_>>(),
+        "each index is taken exactly once"
+    );
 }
 
 /// Of the indices `theirs`, those in `taken` stand there in the order of `theirs`.
@@ -41,17 +47,22 @@ fn assert_in_order_of(theirs: [u32; 2], taken: &[u32]) {
 
 #[test]
 fn a_consumer_sees_what_the_producer_wrote() {
-    loom::model(|| {
+    support::model(|| {
         let queue = queue::<2>();
         let slots = Arc::new([(); 2].map(|()| AtomicUsize::new(0)));
         let consumer = {
             let (queue, slots) = (queue.clone(), slots.clone());
             thread::spawn(move || {
                 for index in popped(&queue, 2) {
-                    assert_eq!(slots[index as usize].load(Relaxed), 1, "slot {index} is not written");
+                    assert_eq!(
+                        slots[index as usize].load(Relaxed),
+                        1,
+                        "slot {index} is not written"
+                    );
                 }
             })
         };
+        support::start();
         for index in 0..2 {
             slots[index as usize].store(1, Relaxed);
             queue.push(index).unwrap();
@@ -64,7 +75,7 @@ fn a_consumer_sees_what_the_producer_wrote() {
 /// an old view of the slot.
 #[test]
 fn a_consumer_sees_what_the_producer_wrote_last() {
-    loom::model(|| {
+    support::model(|| {
         let queue = queue::<2>();
         let slot = Arc::new(AtomicUsize::new(1));
         queue.push(1).unwrap();
@@ -72,6 +83,7 @@ fn a_consumer_sees_what_the_producer_wrote_last() {
             let (queue, slot) = (queue.clone(), slot.clone());
             thread::spawn(move || queue.pop().map(|_| slot.load(Relaxed)))
         };
+        support::start();
         let mine = queue.pop();
         if mine.is_some() {
             slot.store(2, Relaxed);
@@ -88,12 +100,13 @@ fn a_consumer_sees_what_the_producer_wrote_last() {
 
 #[test]
 fn one_producer_is_served_in_its_order() {
-    loom::model(|| {
+    support::model(|| {
         let queue = queue::<4>();
         let consumer = {
             let queue = queue.clone();
             thread::spawn(move || popped(&queue, 3))
         };
+        support::start();
         for index in [3, 0, 2] {
             queue.push(index).unwrap();
         }
@@ -105,12 +118,13 @@ fn one_producer_is_served_in_its_order() {
 
 #[test]
 fn two_producers_are_each_served_in_their_order() {
-    loom::model(|| {
+    support::bounded(4, || {
         let queue = queue::<4>();
         let producer = {
             let queue = queue.clone();
             thread::spawn(move || [3, 1].map(|index| queue.push(index).unwrap()))
         };
+        support::start();
         for index in [2, 0] {
             queue.push(index).unwrap();
         }
@@ -124,7 +138,7 @@ fn two_producers_are_each_served_in_their_order() {
 
 #[test]
 fn a_consumer_beside_two_producers_misses_nothing_and_keeps_their_order() {
-    loom::model(|| {
+    support::bounded(3, || {
         let queue = queue::<4>();
         let producer = {
             let queue = queue.clone();
@@ -134,6 +148,7 @@ fn a_consumer_beside_two_producers_misses_nothing_and_keeps_their_order() {
             let queue = queue.clone();
             thread::spawn(move || popped(&queue, 2))
         };
+        support::start();
         queue.push(2).unwrap();
         producer.join().unwrap();
         let taken = [consumer.join().unwrap(), popped(&queue, 4)].concat();
@@ -144,7 +159,7 @@ fn a_consumer_beside_two_producers_misses_nothing_and_keeps_their_order() {
 
 #[test]
 fn two_consumers_share_no_index() {
-    loom::model(|| {
+    support::model(|| {
         let queue = queue::<4>();
         for index in [3, 0] {
             queue.push(index).unwrap();
@@ -153,6 +168,7 @@ fn two_consumers_share_no_index() {
             let queue = queue.clone();
             thread::spawn(move || popped(&queue, 2))
         };
+        support::start();
         let mine = popped(&queue, 2);
         let theirs = consumer.join().unwrap();
         assert_in_order_of([3, 0], &mine);
@@ -163,13 +179,14 @@ fn two_consumers_share_no_index() {
 
 #[test]
 fn two_consumers_beside_a_producer_share_no_index() {
-    loom::model(|| {
+    support::model(|| {
         let queue = queue::<2>();
         queue.push(0).unwrap();
         let consumers = [(); 2].map(|()| {
             let queue = queue.clone();
             thread::spawn(move || popped(&queue, 1))
         });
+        support::start();
         queue.push(1).unwrap();
         let [first, second] = consumers.map(|consumer| consumer.join().unwrap());
         let left = popped(&queue, 3);
@@ -179,13 +196,17 @@ fn two_consumers_beside_a_producer_share_no_index() {
 
 #[test]
 fn the_order_holds_when_the_ring_wraps() {
-    loom::model(|| {
+    support::model(|| {
         let queue = queue::<2>();
         let consumer = {
             let queue = queue.clone();
             thread::spawn(move || popped(&queue, 3))
         };
-        let pushed: Vec<u32> = [0, 1, 1, 0].into_iter().filter(|&index| queue.push(index).is_ok()).collect();
+        support::start();
+        let pushed: Vec<u32> = [0, 1, 1, 0]
+            .into_iter()
+            .filter(|&index| queue.push(index).is_ok())
+            .collect();
         let mut taken = consumer.join().unwrap();
         taken.extend(popped(&queue, 3));
         assert_eq!(taken, pushed);
@@ -194,13 +215,14 @@ fn the_order_holds_when_the_ring_wraps() {
 
 #[test]
 fn of_two_producers_at_one_free_entry_one_is_refused() {
-    loom::model(|| {
+    support::model(|| {
         let queue = queue::<2>();
         queue.push(0).unwrap();
         let producer = {
             let queue = queue.clone();
             thread::spawn(move || queue.push(1))
         };
+        support::start();
         let mine = queue.push(1);
         let theirs = producer.join().unwrap();
         assert!(matches!(
@@ -214,7 +236,7 @@ fn of_two_producers_at_one_free_entry_one_is_refused() {
 /// Three indices are queued, pushed or refused while one is taken: never are more than two inside.
 #[test]
 fn a_full_queue_refuses_and_keeps_what_it_holds() {
-    loom::model(|| {
+    support::bounded(3, || {
         let queue = queue::<2>();
         queue.push(0).unwrap();
         queue.push(1).unwrap();
@@ -226,6 +248,7 @@ fn a_full_queue_refuses_and_keeps_what_it_holds() {
             let queue = queue.clone();
             thread::spawn(move || queue.pop())
         };
+        support::start();
         let mine = queue.push(0).is_ok();
         let theirs = producer.join().unwrap();
         assert_eq!(consumer.join().unwrap(), Some(0));
@@ -240,7 +263,7 @@ fn a_full_queue_refuses_and_keeps_what_it_holds() {
 
 #[test]
 fn a_push_after_a_pop_that_was_observed_is_accepted() {
-    loom::model(|| {
+    support::model(|| {
         let queue = queue::<2>();
         let popped_one = Arc::new(AtomicBool::new(false));
         queue.push(0).unwrap();
@@ -252,6 +275,7 @@ fn a_push_after_a_pop_that_was_observed_is_accepted() {
                 popped_one.store(true, Release);
             })
         };
+        support::start();
         if popped_one.load(Acquire) {
             assert_eq!(queue.push(0), Ok(()));
         }
@@ -263,7 +287,7 @@ fn a_push_after_a_pop_that_was_observed_is_accepted() {
 /// never refused, whatever the views of the ends.
 #[test]
 fn an_index_that_was_taken_finds_room_again() {
-    loom::model(|| {
+    support::bounded(2, || {
         let queue = queue::<2>();
         queue.push(0).unwrap();
         queue.push(1).unwrap();
@@ -278,6 +302,7 @@ fn an_index_that_was_taken_finds_room_again() {
             let queue = queue.clone();
             thread::spawn(move || turn(&queue))
         };
+        support::start();
         turn(&queue);
         other.join().unwrap();
         assert_each_once(0..2, &[&popped(&queue, 3)]);
@@ -288,7 +313,7 @@ fn an_index_that_was_taken_finds_room_again() {
 /// "empty", however old the view of the ends or the entries.
 #[test]
 fn a_queue_that_is_not_empty_gives_something() {
-    loom::model(|| {
+    support::model(|| {
         let queue = queue::<2>();
         let turn = |queue: &Injector<[Entry; 2]>, index| {
             queue.push(index).unwrap();
@@ -298,17 +323,40 @@ fn a_queue_that_is_not_empty_gives_something() {
             let queue = queue.clone();
             thread::spawn(move || turn(&queue, 1))
         };
+        support::start();
         let mine = turn(&queue, 0);
         let theirs = other.join().unwrap();
-        assert!(mine.is_some() && theirs.is_some(), "popped {mine:?} and {theirs:?}");
+        assert!(
+            mine.is_some() && theirs.is_some(),
+            "popped {mine:?} and {theirs:?}"
+        );
         assert_ne!(mine, theirs);
+    });
+}
+
+/// A queue is not empty for who has pushed and popped nothing, whatever stands before its index.
+#[test]
+fn what_a_thread_pushed_is_found_by_its_pop() {
+    support::model(|| {
+        let queue = queue::<2>();
+        let producer = {
+            let queue = queue.clone();
+            thread::spawn(move || queue.push(1).unwrap())
+        };
+        support::start();
+        queue.push(0).unwrap();
+        assert!(
+            queue.pop().is_some(),
+            "nobody has popped what this thread pushed"
+        );
+        producer.join().unwrap();
     });
 }
 
 /// What `wanted` saw behind the index belongs to the index that was taken.
 #[test]
 fn an_index_that_was_taken_was_there_when_it_was_asked_for() {
-    loom::model(|| {
+    support::model(|| {
         let queue = queue::<2>();
         let round = Arc::new(AtomicUsize::new(1));
         queue.push(1).unwrap();
@@ -325,6 +373,7 @@ fn an_index_that_was_taken_was_there_when_it_was_asked_for() {
                     .map(|_| asked)
             })
         };
+        support::start();
         let mine = queue.pop();
         if mine.is_some() {
             round.store(2, Relaxed);
@@ -337,5 +386,26 @@ fn an_index_that_was_taken_was_there_when_it_was_asked_for() {
             other => panic!("{other:?}"),
         }
         assert_eq!(queue.pop(), None);
+    });
+}
+
+#[test]
+fn two_producers_and_two_consumers_lose_and_double_nothing() {
+    support::bounded(3, || {
+        let queue = queue::<2>();
+        let producers = [0, 1].map(|index| {
+            let queue = queue.clone();
+            thread::spawn(move || queue.push(index).unwrap())
+        });
+        let consumer = {
+            let queue = queue.clone();
+            thread::spawn(move || popped(&queue, 1))
+        };
+        support::start();
+        let mine = popped(&queue, 1);
+        producers.map(|producer| producer.join().unwrap());
+        let theirs = consumer.join().unwrap();
+        let left = popped(&queue, 3);
+        assert_each_once(0..2, &[&mine, &theirs, &left]);
     });
 }

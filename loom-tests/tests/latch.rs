@@ -73,9 +73,10 @@ impl Frame {
 
 #[test]
 fn the_waiter_sees_what_was_counted() {
-    loom::model(|| {
+    support::model(|| {
         let frame = Frame::new(2);
         let counted = [0, 1].map(|index| frame.spawn_counted(index));
+        support::start();
         frame.wait();
         assert_eq!(frame.results(), [1, 1]);
         counted.map(|thread| thread.join().unwrap());
@@ -84,9 +85,10 @@ fn the_waiter_sees_what_was_counted() {
 
 #[test]
 fn who_looks_and_finds_zero_sees_what_was_counted() {
-    loom::model(|| {
+    support::model(|| {
         let frame = Frame::new(2);
         let counted = [0, 1].map(|index| frame.spawn_counted(index));
+        support::start();
         if frame.with_latch(CountLatch::is_done) {
             assert_eq!(frame.results(), [1, 1]);
         }
@@ -97,9 +99,10 @@ fn who_looks_and_finds_zero_sees_what_was_counted() {
 
 #[test]
 fn the_last_decrement_never_touches_a_dead_frame() {
-    loom::model(|| {
+    support::model(|| {
         let frame = Frame::new(2);
         let counted = [0, 1].map(|index| frame.spawn_counted(index));
+        support::start();
         frame.wait();
         frame.free();
         counted.map(|thread| thread.join().unwrap());
@@ -108,9 +111,10 @@ fn the_last_decrement_never_touches_a_dead_frame() {
 
 #[test]
 fn a_frame_found_done_may_be_freed() {
-    loom::model(|| {
+    support::model(|| {
         let frame = Frame::new(1);
         let counted = frame.spawn_counted(0);
+        support::start();
         if frame.with_latch(CountLatch::is_done) {
             frame.free();
         }
@@ -120,7 +124,7 @@ fn a_frame_found_done_may_be_freed() {
 
 #[test]
 fn nobody_parks_when_the_count_is_zero() {
-    loom::model(|| {
+    support::model(|| {
         let frame = Frame::new(1);
         frame.spawn_counted(0).join().unwrap();
         frame.with_latch(|latch| latch.wait_with(worker(0), || panic!("the count is zero")));
@@ -131,7 +135,7 @@ fn nobody_parks_when_the_count_is_zero() {
 /// The waiter is named to exactly one decrement, the last one, and to none if it came later.
 #[test]
 fn the_waiter_is_named_at_most_once() {
-    loom::model(|| {
+    support::model(|| {
         let frame = Frame::new(2);
         let counted = [0, 1].map(|_| {
             let frame = frame.clone();
@@ -144,6 +148,7 @@ fn the_waiter_is_named_at_most_once() {
                 usize::from(named.is_some())
             })
         });
+        support::start();
         let mut parked = 0;
         frame.with_latch(|latch| {
             latch.wait_with(worker(0), || {
@@ -152,15 +157,21 @@ fn the_waiter_is_named_at_most_once() {
             });
         });
         frame.free();
-        let named: usize = counted.map(|thread| thread.join().unwrap()).into_iter().sum();
-        assert!(parked <= named && named <= 1, "parked {parked} times, named {named} times");
+        let named: usize = counted
+            .map(|thread| thread.join().unwrap())
+            .into_iter()
+            .sum();
+        assert!(
+            parked <= named && named <= 1,
+            "parked {parked} times, named {named} times"
+        );
     });
 }
 
 /// A share that was handed on counts: the waiter waits for the work that the work started.
 #[test]
 fn a_share_that_was_added_is_waited_for() {
-    loom::model(|| {
+    support::model(|| {
         let frame = Frame::new(1);
         let counted = {
             let frame = frame.clone();
@@ -172,6 +183,7 @@ fn a_share_that_was_added_is_waited_for() {
                 started
             })
         };
+        support::start();
         frame.wait();
         assert_eq!(frame.results(), [1, 1]);
         frame.free();

@@ -1,36 +1,56 @@
-//! The machine under the models: workers that park on a token.
+//! How models are explored, and the machine under them.
 
-use loom::sync::{Condvar, Mutex};
+#![allow(dead_code, reason = "each file of models uses its part")]
+
+use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::thread::{self, Thread};
 use pinfold_core::platform::{Platform, WorkerId};
+use std::cell::Cell;
+use std::sync::{Arc, Mutex};
 
 /// One token per worker, as of `std::thread::park`. Without spurious returns, so that a wake-up
 /// that is lost leaves its worker parked for good and the checker reports a deadlock.
 #[derive(Debug)]
 pub struct Parking {
-    tokens: Vec<(Mutex<bool>, Condvar)>,
+    places: Vec<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    token: AtomicBool,
+    /// Who parks here. No step of the model: held only between two of them.
+    parked: Mutex<Option<Thread>>,
 }
 
 impl Parking {
     /// Room for the workers `0..workers`.
     pub fn new(workers: usize) -> Self {
-        Parking { tokens: (0..workers).map(|_| (Mutex::new(false), Condvar::new())).collect() }
+        let place = |_| Place {
+            token: AtomicBool::new(false),
+            parked: Mutex::new(None),
+        };
+        Parking {
+            places: (0..workers).map(place).collect(),
+        }
     }
 }
 
 impl Platform for Parking {
     fn park(&self, worker: WorkerId) {
-        let (token, given) = &self.tokens[worker.index()];
-        let mut token = token.lock().unwrap();
-        while !*token {
-            token = given.wait(token).unwrap();
+        let place = &self.places[worker.index()];
+        while !place.token.swap(false, Ordering::Acquire) {
+            *place.parked.lock().unwrap() = Some(thread::current());
+            thread::park();
+            *place.parked.lock().unwrap() = None;
         }
-        *token = false;
     }
 
     fn unpark(&self, worker: WorkerId) {
-        let (token, given) = &self.tokens[worker.index()];
-        *token.lock().unwrap() = true;
-        given.notify_one();
+        let place = &self.places[worker.index()];
+        place.token.swap(true, Ordering::Release);
+        if let Some(thread) = place.parked.lock().unwrap().take() {
+            thread.unpark();
+        }
     }
 
     fn now_ns(&self) -> u64 {
@@ -41,4 +61,47 @@ impl Platform for Parking {
 /// The worker numbered `index`.
 pub fn worker(index: usize) -> WorkerId {
     WorkerId::new(index).expect("models have few workers")
+}
+
+thread_local! {
+    /// The checker runs the threads of a model by turns on one thread of the machine.
+    static OTHERS_FIRST: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Explores `model` with any number of preemptions, and then with at most four.
+///
+/// The checker skips interleavings that it takes for equivalent; with a bound it skips fewer, and has
+/// found what the other run had missed.
+pub fn model(model: impl Fn() + Send + Sync + 'static) {
+    let model = Arc::new(model);
+    explore(None, model.clone());
+    explore(Some(4), model);
+}
+
+/// Explores a model whose unbounded run takes longer than 20 s: with at most `preemptions` switches
+/// away from a thread that could have gone on.
+pub fn bounded(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    explore(Some(preemptions), Arc::new(model));
+}
+
+fn explore(preemption_bound: Option<usize>, model: Arc<dyn Fn() + Send + Sync>) {
+    for others_first in [false, true] {
+        OTHERS_FIRST.set(others_first);
+        let model = model.clone();
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = preemption_bound;
+        builder.check(move || model());
+    }
+}
+
+/// Called by the first thread of a model when it has spawned the others: half of the explorations
+/// start from the execution in which they have already run.
+///
+/// The checker remembers one access per object, so a thread that loads before it exchanges hides
+/// from it that the exchange raced with an earlier load of another thread. Whoever comes last is
+/// offered every old value, so both must have come last.
+pub fn start() {
+    if OTHERS_FIRST.get() {
+        thread::spawn(|| ()).join().unwrap();
+    }
 }
