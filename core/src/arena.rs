@@ -145,7 +145,10 @@ impl<S: AsRef<[Slot]>> Arena<S> {
 
     /// The error for a caller that found no slot.
     pub fn exhausted(&self) -> Exhausted {
-        Exhausted { slots: self.capacity(), high_water: self.high_water() }
+        Exhausted {
+            slots: self.capacity(),
+            high_water: self.high_water(),
+        }
     }
 
     /// The slot named `index`.
@@ -162,7 +165,11 @@ impl<S: AsRef<[Slot]>> Arena<S> {
         }
         let index = magazine.first.get() - 1;
         // Relaxed: the link was written by this worker, or acquired with the stack's top.
-        magazine.first.set(self.slot(index).next.load(order!("arena.take.link", Relaxed)));
+        magazine.first.set(
+            self.slot(index)
+                .next
+                .load(order!("arena.take.link", Relaxed)),
+        );
         magazine.count.set(magazine.count.get() - 1);
         Some(index)
     }
@@ -171,7 +178,9 @@ impl<S: AsRef<[Slot]>> Arena<S> {
     #[inline]
     pub fn give(&self, magazine: &Magazine, index: SlotIndex) {
         // Relaxed: read by this worker, or published with the stack's top.
-        self.slot(index).next.store(magazine.first.get(), order!("arena.give.link", Relaxed));
+        self.slot(index)
+            .next
+            .store(magazine.first.get(), order!("arena.give.link", Relaxed));
         magazine.first.set(index + 1);
         magazine.count.set(magazine.count.get() + 1);
         if magazine.count.get() > MAGAZINE {
@@ -204,10 +213,14 @@ impl<S: AsRef<[Slot]>> Arena<S> {
             magazine.count.set(count);
             return true;
         }
-        let Some((first, count)) = self.take_unused(REFILL) else { return false };
+        let Some((first, count)) = self.take_unused(REFILL) else {
+            return false;
+        };
         for index in (first..first + count).rev() {
             // Relaxed: this worker's own.
-            self.slot(index).next.store(magazine.first.get(), order!("arena.refill.link", Relaxed));
+            self.slot(index)
+                .next
+                .store(magazine.first.get(), order!("arena.refill.link", Relaxed));
             magazine.first.set(index + 1);
         }
         magazine.count.set(count);
@@ -223,9 +236,17 @@ impl<S: AsRef<[Slot]>> Arena<S> {
         let mut last = first - 1;
         for _ in 1..count {
             // Relaxed: this worker's own links.
-            last = self.slot(last).next.load(order!("arena.unload.walk", Relaxed)) - 1;
+            last = self
+                .slot(last)
+                .next
+                .load(order!("arena.unload.walk", Relaxed))
+                - 1;
         }
-        magazine.first.set(self.slot(last).next.load(order!("arena.unload.rest", Relaxed)));
+        magazine.first.set(
+            self.slot(last)
+                .next
+                .load(order!("arena.unload.rest", Relaxed)),
+        );
         magazine.count.set(magazine.count.get() - count);
         self.push_run(first, last);
     }
@@ -236,7 +257,9 @@ impl<S: AsRef<[Slot]>> Arena<S> {
         let mut top = Top(self.top.load(order!("arena.push.top", Relaxed)));
         loop {
             // Relaxed: published by the exchange.
-            self.slot(last).next.store(top.first(), order!("arena.push.link", Relaxed));
+            self.slot(last)
+                .next
+                .store(top.first(), order!("arena.push.link", Relaxed));
             // Release: pairs with the Acquire in `pop_run`; carries the links, and the last use
             // of the slots.
             // Weaker: a slot is written while its last user still reads it. Model: arena::a_slot_is_handed_over_with_its_contents.
@@ -278,7 +301,9 @@ impl<S: AsRef<[Slot]>> Arena<S> {
                 order!("arena.pop.fail", Relaxed),
             );
             if taken.is_ok() {
-                self.slot(last).next.store(0, order!("arena.pop.cut", Relaxed));
+                self.slot(last)
+                    .next
+                    .store(0, order!("arena.pop.cut", Relaxed));
                 return Some((first, count));
             }
         }
@@ -287,7 +312,9 @@ impl<S: AsRef<[Slot]>> Arena<S> {
     /// A link of a slot that may be somebody else's by now; always 0 or a slot plus one.
     fn link(&self, index: SlotIndex) -> u32 {
         // Relaxed: the exchange in `pop_run` rejects what was read from a slot that is gone.
-        self.slot(index).next.load(order!("arena.pop.link", Relaxed))
+        self.slot(index)
+            .next
+            .load(order!("arena.pop.link", Relaxed))
     }
 
     /// Takes up to `most` slots that were never used: the first, and their number.
@@ -332,7 +359,13 @@ mod tests {
         let arena = Arena::<[Slot; 100]>::fixed();
         let magazine = Magazine::default();
         let mut seen: Vec<_> = core::iter::from_fn(|| arena.take(&magazine)).collect();
-        assert_eq!(arena.exhausted(), Exhausted { slots: 100, high_water: 100 });
+        assert_eq!(
+            arena.exhausted(),
+            Exhausted {
+                slots: 100,
+                high_water: 100
+            }
+        );
         seen.sort_unstable();
         assert_eq!(seen, (0..100).collect::<Vec<_>>());
         for index in seen {

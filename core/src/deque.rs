@@ -53,7 +53,9 @@ use core::cell::Cell;
 use core::fmt;
 
 use crate::order;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, CachePadded, Ghost, array, const_fn};
+use crate::sync::{
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize, CachePadded, Ghost, array, const_fn,
+};
 
 /// The most words one [`Deque::steal_batch`] takes.
 pub const MAX_BATCH: usize = 32;
@@ -108,7 +110,10 @@ impl Ends {
 
 impl fmt::Debug for Ends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ends").field("pops", &self.pops()).field("head", &self.head()).finish()
+        f.debug_struct("Ends")
+            .field("pops", &self.pops())
+            .field("head", &self.head())
+            .finish()
     }
 }
 
@@ -147,7 +152,11 @@ pub struct BadCapacity {
 
 impl fmt::Display for BadCapacity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} slots: a ring needs a power of two, at most {MAX_CAPACITY}", self.slots)
+        write!(
+            f,
+            "{} slots: a ring needs a power of two, at most {MAX_CAPACITY}",
+            self.slots
+        )
     }
 }
 
@@ -213,7 +222,11 @@ impl<S: AsRef<[Slot]>> Deque<S> {
     /// [`BadCapacity`] unless the number of slots is a power of two, at most [`MAX_CAPACITY`].
     pub fn with_storage(slots: S) -> Result<Self, BadCapacity> {
         let count = slots.as_ref().len();
-        if is_ring(count) { Ok(Self::over(slots)) } else { Err(BadCapacity { slots: count }) }
+        if is_ring(count) {
+            Ok(Self::over(slots))
+        } else {
+            Err(BadCapacity { slots: count })
+        }
     }
 
     /// Claims the owner's end; `None` while another [`Owner`] lives. Wait-free.
@@ -232,9 +245,15 @@ impl<S: AsRef<[Slot]>> Deque<S> {
         }
         // Relaxed: `pops` and `pushes` were last written by owners, and the claim acquired them.
         let ends = Ends(self.ends.load(order!("deque.owner.ends", Relaxed)));
-        let owner = Owner { deque: self, pops: Cell::new(ends.pops()), head_seen: Cell::new(0) };
+        let owner = Owner {
+            deque: self,
+            pops: Cell::new(ends.pops()),
+            head_seen: Cell::new(0),
+        };
         // As if full: the first push looks at `head` with the ordering that I3 needs.
-        owner.head_seen.set(owner.bottom().wrapping_sub(self.capacity() as u32));
+        owner
+            .head_seen
+            .set(owner.bottom().wrapping_sub(self.capacity() as u32));
         Some(owner)
     }
 
@@ -261,7 +280,11 @@ impl<S: AsRef<[Slot]>> Deque<S> {
         if !wanted(word) {
             return Steal::Declined;
         }
-        if self.take(ends, 1) { Steal::Taken(word) } else { Steal::Contended }
+        if self.take(ends, 1) {
+            Steal::Taken(word)
+        } else {
+            Steal::Contended
+        }
     }
 
     /// Takes the older half of the words, rounded up, at most [`MAX_BATCH`], and at most what
@@ -353,7 +376,10 @@ impl<S> fmt::Debug for Deque<S> {
         // Relaxed: a hint for the reader of a log.
         let ends = Ends(self.ends.load(order!("deque.debug.ends", Relaxed)));
         let pushes = self.pushes.load(order!("deque.debug.pushes", Relaxed));
-        f.debug_struct("Deque").field("pushes", &pushes).field("ends", &ends).finish_non_exhaustive()
+        f.debug_struct("Deque")
+            .field("pushes", &pushes)
+            .field("ends", &ends)
+            .finish_non_exhaustive()
     }
 }
 
@@ -414,10 +440,18 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
         }
         let newest = bottom.wrapping_sub(1);
         // Relaxed: the owner's own write.
-        let word = self.deque.slot(newest).word.load(order!("deque.pop.word", Relaxed));
+        let word = self
+            .deque
+            .slot(newest)
+            .word
+            .load(order!("deque.pop.word", Relaxed));
         // Relaxed: the addition and the thieves' exchanges are ordered on this one word, which is
         // all the exclusion needs; no memory is handed over (I2, I3 rest on other sites).
-        let seen = Ends(self.deque.ends.fetch_add(Ends::ONE_POP, order!("deque.pop.claim", Relaxed)));
+        let seen = Ends(
+            self.deque
+                .ends
+                .fetch_add(Ends::ONE_POP, order!("deque.pop.claim", Relaxed)),
+        );
         self.pops.set(self.pops.get().wrapping_add(1));
         if seen.head() == bottom {
             self.restore();
@@ -442,13 +476,20 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
         }
         let newest = bottom.wrapping_sub(1);
         // Relaxed: the owner's own write.
-        Some(self.deque.slot(newest).word.load(order!("deque.peek.word", Relaxed)))
+        Some(
+            self.deque
+                .slot(newest)
+                .word
+                .load(order!("deque.peek.word", Relaxed)),
+        )
     }
 
     #[inline(always)]
     fn pushes(&self) -> u32 {
         // Relaxed: the owner's own write.
-        self.deque.pushes.load(order!("deque.owner.pushes", Relaxed))
+        self.deque
+            .pushes
+            .load(order!("deque.owner.pushes", Relaxed))
     }
 
     /// The position of the next push.
@@ -468,7 +509,9 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
         let pushes = self.pushes().wrapping_add(1);
         // Relaxed: no word is published. A thief that sees this `pushes` with the former `pops`
         // fails its exchange, because `pops` has changed.
-        self.deque.pushes.store(pushes, order!("deque.pop.restore", Relaxed));
+        self.deque
+            .pushes
+            .store(pushes, order!("deque.pop.restore", Relaxed));
     }
 
     /// How many words may be written from `bottom` on; looks at `head` again if what is known is
@@ -477,7 +520,11 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
     fn room(&self, wanted: u32) -> u32 {
         let capacity = self.deque.capacity() as u32;
         let room = capacity - self.bottom().wrapping_sub(self.head_seen.get());
-        if room >= wanted { room } else { self.refreshed_room(capacity) }
+        if room >= wanted {
+            room
+        } else {
+            self.refreshed_room(capacity)
+        }
     }
 
     #[cold]
@@ -510,7 +557,9 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
         // Release: pairs with the Acquire in `Deque::look`; carries the words and what was
         // written before them.
         // Weaker: a thief reads a slot before the word was written. Model: deque::a_thief_sees_what_was_pushed.
-        self.deque.pushes.store(pushes, order!("deque.push.publish", Release));
+        self.deque
+            .pushes
+            .store(pushes, order!("deque.push.publish", Release));
     }
 }
 
@@ -518,13 +567,18 @@ impl<S> Drop for Owner<'_, S> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `Deque::owner`.
         // Weaker: the next owner starts from stale counters. Model: deque::an_owner_continues_where_the_last_one_stopped.
-        self.deque.owned.store(false, order!("deque.owner.release", Release));
+        self.deque
+            .owned
+            .store(false, order!("deque.owner.release", Release));
     }
 }
 
 impl<S> fmt::Debug for Owner<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Owner").field("pops", &self.pops.get()).field("deque", self.deque).finish()
+        f.debug_struct("Owner")
+            .field("pops", &self.pops.get())
+            .field("deque", self.deque)
+            .finish()
     }
 }
 
@@ -545,7 +599,10 @@ mod tests {
         owner.push(15).unwrap();
         owner.push(16).unwrap();
         assert_eq!(owner.push(17), Err(Full(17)));
-        assert_eq!([owner.pop(), owner.pop(), owner.pop()], [Some(16), Some(15), Some(12)]);
+        assert_eq!(
+            [owner.pop(), owner.pop(), owner.pop()],
+            [Some(16), Some(15), Some(12)]
+        );
         assert_eq!(deque.steal(), Steal::Taken(11));
         assert_eq!(deque.steal(), Steal::Empty);
         assert_eq!(owner.pop(), None);
@@ -560,7 +617,10 @@ mod tests {
         assert_eq!(from.steal_batch(&thief), Steal::Taken(1));
         assert_eq!((from.len(), to.len()), (3, 3));
         assert_eq!(to.steal(), Steal::Taken(2));
-        assert_eq!([thief.pop(), thief.pop(), thief.pop()], [Some(4), Some(3), None]);
+        assert_eq!(
+            [thief.pop(), thief.pop(), thief.pop()],
+            [Some(4), Some(3), None]
+        );
         assert_eq!(from.steal(), Steal::Taken(5));
     }
 
@@ -572,15 +632,23 @@ mod tests {
         thief.push(100).unwrap();
         assert_eq!(victim.push_all(&mut (1..=8)), 8);
         assert_eq!(from.steal_batch(&thief), Steal::Taken(1));
-        assert_eq!([thief.pop(), thief.pop(), thief.pop()], [Some(2), Some(100), None]);
+        assert_eq!(
+            [thief.pop(), thief.pop(), thief.pop()],
+            [Some(2), Some(100), None]
+        );
         assert_eq!(from.len(), 6);
     }
 
     #[test]
     fn the_counters_wrap() {
         let deque = Deque::<[Slot; 4]>::fixed();
-        deque.ends.store(u64::MAX - 1, crate::sync::Ordering::Relaxed);
-        deque.pushes.store(u32::MAX.wrapping_add(u32::MAX - 1), crate::sync::Ordering::Relaxed);
+        deque
+            .ends
+            .store(u64::MAX - 1, crate::sync::Ordering::Relaxed);
+        deque.pushes.store(
+            u32::MAX.wrapping_add(u32::MAX - 1),
+            crate::sync::Ordering::Relaxed,
+        );
         let owner = deque.owner().unwrap();
         assert!(deque.is_empty());
         for round in 0..20 {
@@ -605,6 +673,9 @@ mod tests {
     #[test]
     fn storage_that_is_no_ring_is_refused() {
         let slots: [Slot; 3] = [Slot::new(), Slot::new(), Slot::new()];
-        assert_eq!(Deque::with_storage(slots).err(), Some(BadCapacity { slots: 3 }));
+        assert_eq!(
+            Deque::with_storage(slots).err(),
+            Some(BadCapacity { slots: 3 })
+        );
     }
 }

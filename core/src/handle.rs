@@ -76,7 +76,10 @@ impl<S: Storage, P: Platform + Unwind> Reservation<'_, S, P> {
         // SAFETY: 1. the slot was taken for this. 2. `F` and `R` are `'static`. 3. checked above.
         unsafe { slot.store_claimable::<Worker<'_, S, P>, _, R>(task) };
         scheduler.inject(index);
-        Ok(Ticket { index, result: PhantomData })
+        Ok(Ticket {
+            index,
+            result: PhantomData,
+        })
     }
 }
 
@@ -123,7 +126,10 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
             return Err(ReserveError::Closed);
         }
         match self.arena.take_shared() {
-            Some(index) => Ok(Reservation { scheduler: self, index }),
+            Some(index) => Ok(Reservation {
+                scheduler: self,
+                index,
+            }),
             None => Err(ReserveError::Exhausted(self.arena.exhausted())),
         }
     }
@@ -131,7 +137,10 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     /// The name of the ticket's task.
     pub fn task_id<R>(&self, ticket: &Ticket<R>) -> TaskId {
         let index = ticket.index;
-        TaskId { index, generation: self.arena.slot(index).state().generation() }
+        TaskId {
+            index,
+            generation: self.arena.slot(index).state().generation(),
+        }
     }
 
     /// Cancels the task if it has not started. `false`: it has, or it ended long ago. Lock-free.
@@ -154,7 +163,10 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     ///
     /// The ticket is of this scheduler.
     pub unsafe fn is_finished<R>(&self, ticket: &Ticket<R>) -> bool {
-        matches!(self.arena.slot(ticket.index).state().life(), Life::Done | Life::Cancelled)
+        matches!(
+            self.arena.slot(ticket.index).state().life(),
+            Life::Done | Life::Cancelled
+        )
     }
 
     /// Registers whom to wake when the task ends, in place of whoever was registered before.
@@ -208,8 +220,10 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         let mut ended = None;
         loop {
             match slot.state().life() {
-                // SAFETY: the task is done and the handle owns the result, which is an `R`.
-                Life::Done if ended.is_none() => ended = Some(Ended::Done(unsafe { slot.read::<R>() })),
+                Life::Done if ended.is_none() => {
+                    // SAFETY: the task is done and the handle owns the result, which is an `R`.
+                    ended = Some(Ended::Done(unsafe { slot.read::<R>() }));
+                }
                 Life::Cancelled => ended = Some(Ended::Cancelled),
                 _ => {}
             }
@@ -302,7 +316,9 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 unsafe { slot.discard_result() };
             }
             if let Some(settled) = slot.state().finish(abandoned) {
-                return self.scheduler().settle(index, settled, |index| self.give_slot(index));
+                return self
+                    .scheduler()
+                    .settle(index, settled, |index| self.give_slot(index));
             }
             abandoned = true;
         }
@@ -327,7 +343,10 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         // SAFETY: 1. the slot was just taken. 2. and 3. are the caller's duties.
         unsafe { slot.store_claimable::<Worker<'_, S, P>, _, ()>(task) };
         self.publish(index);
-        Some(Ticket { index, result: PhantomData })
+        Some(Ticket {
+            index,
+            result: PhantomData,
+        })
     }
 
     /// Takes an offered task back, to be run by its owner: `true` if no thief has begun it. The
@@ -346,7 +365,8 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
             return false;
         }
         if state.finish_claimed() {
-            self.scheduler().retire(index, |index| self.give_slot(index));
+            self.scheduler()
+                .retire(index, |index| self.give_slot(index));
         }
         true
     }
@@ -381,7 +401,8 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     pub(crate) unsafe fn release_offer(&self, ticket: Ticket<()>) {
         let state = self.scheduler().arena.slot(ticket.index).state();
         if state.leave_handle(true) == Some(true) {
-            self.scheduler().retire(ticket.index, |index| self.give_slot(index));
+            self.scheduler()
+                .retire(ticket.index, |index| self.give_slot(index));
         }
     }
 }

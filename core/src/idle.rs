@@ -204,7 +204,8 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
     ) -> Slept<T> {
         self.announce(worker, Role::Free);
         // Relaxed: ordered by the fence that follows.
-        self.hunger.fetch_sub(Hunger::SEARCHING, order!("idle.sleep.unsearch", Relaxed));
+        self.hunger
+            .fetch_sub(Hunger::SEARCHING, order!("idle.sleep.unsearch", Relaxed));
         platform.sleeper_fence();
         if let Some(found) = look() {
             if self.retract(worker, Role::Free) {
@@ -249,7 +250,11 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         platform.publisher_fence();
         // Relaxed: ordered by the fence before it.
         let hunger = self.hunger.load(order!("idle.wake.look", Relaxed));
-        if hunger == 0 { 0 } else { self.wake_some(platform, count, Hunger(hunger), near) }
+        if hunger == 0 {
+            0
+        } else {
+            self.wake_some(platform, count, Hunger(hunger), near)
+        }
     }
 
     /// Wakes `worker` if it sleeps. Call it after the work was published. Lock-free.
@@ -270,13 +275,15 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
     /// Counts a waiter that has found nothing to help with. Before [`IdleSet::wait`].
     pub fn enter_hunger(&self) {
         // Relaxed: ordered by the `sleeper_fence` in `wait`.
-        self.hunger.fetch_add(Hunger::HUNGRY, order!("idle.hungry.enter", Relaxed));
+        self.hunger
+            .fetch_add(Hunger::HUNGRY, order!("idle.hungry.enter", Relaxed));
     }
 
     /// Ends what [`IdleSet::enter_hunger`] began.
     pub fn leave_hunger(&self) {
         // Relaxed: a publisher that misses it finds no bit.
-        self.hunger.fetch_sub(Hunger::HUNGRY, order!("idle.hungry.leave", Relaxed));
+        self.hunger
+            .fetch_sub(Hunger::HUNGRY, order!("idle.hungry.leave", Relaxed));
     }
 
     fn is_announced(&self, worker: WorkerId, role: Role) -> bool {
@@ -290,8 +297,12 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
     /// How many workers sleep, waiters apart: an estimate.
     pub fn asleep(&self) -> usize {
         // Relaxed: an estimate.
-        let bits =
-            |word: &Word| word.0.free.load(order!("idle.asleep", Relaxed)).count_ones() as usize;
+        let bits = |word: &Word| {
+            word.0
+                .free
+                .load(order!("idle.asleep", Relaxed))
+                .count_ones() as usize
+        };
         self.words.as_ref().iter().map(bits).sum()
     }
 
@@ -350,7 +361,10 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
     /// The workers of one word that slept when it was loaded.
     fn bits_of(&self, index: usize, role: Role) -> impl Iterator<Item = WorkerId> {
         // Relaxed: `claim` decides.
-        let mut bits = self.words.as_ref()[index].0.of(role).load(order!("idle.wake.scan", Relaxed));
+        let mut bits = self.words.as_ref()[index]
+            .0
+            .of(role)
+            .load(order!("idle.wake.scan", Relaxed));
         core::iter::from_fn(move || {
             let bit = bits.trailing_zeros() as usize;
             if bit == WORKERS_PER_WORD {
@@ -373,7 +387,8 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         let claimed = word.fetch_and(!bit, order!("idle.wake.claim", Relaxed)) & bit != 0;
         if claimed && matches!(role, Role::Free) {
             // Relaxed: until others see it they wake one more than needed.
-            self.hunger.fetch_add(Hunger::SEARCHING, order!("idle.wake.search", Relaxed));
+            self.hunger
+                .fetch_add(Hunger::SEARCHING, order!("idle.wake.search", Relaxed));
         }
         claimed
     }
@@ -388,7 +403,9 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
 
 impl<S: AsRef<[Word]>> fmt::Debug for IdleSet<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IdleSet").field("asleep", &self.asleep()).finish_non_exhaustive()
+        f.debug_struct("IdleSet")
+            .field("asleep", &self.asleep())
+            .finish_non_exhaustive()
     }
 }
 

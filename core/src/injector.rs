@@ -88,9 +88,14 @@ pub enum Rejected {
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rejected::Full(_) => f.write_str("the injector is full: give it at least as many entries as there are slots"),
+            Rejected::Full(_) => f.write_str(
+                "the injector is full: give it at least as many entries as there are slots",
+            ),
             Rejected::OutOfRange(index) => {
-                write!(f, "index {index} is not below the injector's capacity: give it at least as many entries as there are slots")
+                write!(
+                    f,
+                    "index {index} is not below the injector's capacity: give it at least as many entries as there are slots"
+                )
             }
         }
     }
@@ -160,7 +165,11 @@ impl<S: AsRef<[Entry]>> Injector<S> {
     /// [`MAX_CAPACITY`](crate::deque::MAX_CAPACITY).
     pub fn with_storage(entries: S) -> Result<Self, BadCapacity> {
         let count = entries.as_ref().len();
-        if is_ring(count) { Ok(Self::over(entries)) } else { Err(BadCapacity { slots: count }) }
+        if is_ring(count) {
+            Ok(Self::over(entries))
+        } else {
+            Err(BadCapacity { slots: count })
+        }
     }
 
     /// Appends `index`. Lock-free, two read-modify-writes when uncontended.
@@ -234,7 +243,9 @@ impl<S: AsRef<[Entry]>> Injector<S> {
             let ticket = self.head.load(order!("injector.pop.head", Acquire));
             // Acquire: pairs with the Release in `push`; brings what the producer wrote into the slot.
             // Weaker: the slot is read before it was written. Model: injector::a_consumer_sees_what_the_producer_wrote.
-            let seen = entries[ticket & mask].0.load(order!("injector.pop.entry", Acquire));
+            let seen = entries[ticket & mask]
+                .0
+                .load(order!("injector.pop.entry", Acquire));
             let filled = cycle_of(ticket, mask);
             if seen & !mask == filled {
                 let index = (seen & mask) as u32;
@@ -257,7 +268,11 @@ impl<S: AsRef<[Entry]>> Injector<S> {
         let head = self.head.load(order!("injector.len.head", Relaxed));
         let tail = self.tail.ticket.load(order!("injector.len.tail", Relaxed));
         let distance = tail.wrapping_sub(head);
-        if distance <= self.capacity() { distance } else { 0 }
+        if distance <= self.capacity() {
+            distance
+        } else {
+            0
+        }
     }
 
     /// Whether the oldest entry is empty. A load of `head` and one of the entry.
@@ -267,7 +282,9 @@ impl<S: AsRef<[Entry]>> Injector<S> {
         let mask = entries.len() - 1;
         // Relaxed: a hint; who relies on it fences (see `idle`).
         let ticket = self.head.load(order!("injector.empty.head", Relaxed));
-        let seen = entries[ticket & mask].0.load(order!("injector.empty.entry", Relaxed));
+        let seen = entries[ticket & mask]
+            .0
+            .load(order!("injector.empty.entry", Relaxed));
         seen & !mask == cycle_of(ticket, mask).wrapping_sub(mask + 1)
     }
 
@@ -309,7 +326,10 @@ impl<S: AsRef<[Entry]>> Injector<S> {
     #[inline(always)]
     fn has_room(&self, ticket: usize, mask: usize) -> bool {
         // Relaxed: any earlier `head` is a lower bound.
-        let seen = self.tail.head_seen.load(order!("injector.push.head_seen", Relaxed));
+        let seen = self
+            .tail
+            .head_seen
+            .load(order!("injector.push.head_seen", Relaxed));
         ticket.wrapping_sub(seen) <= mask || self.has_room_now(ticket, mask)
     }
 
@@ -317,8 +337,12 @@ impl<S: AsRef<[Entry]>> Injector<S> {
     fn has_room_now(&self, ticket: usize, mask: usize) -> bool {
         // A read-modify-write that changes nothing, because a load may return an old `head`, and
         // then an index would be refused although one was taken before. Relaxed: as above.
-        let head = self.head.fetch_add(0, order!("injector.push.head", Relaxed));
-        self.tail.head_seen.store(head, order!("injector.push.head_note", Relaxed));
+        let head = self
+            .head
+            .fetch_add(0, order!("injector.push.head", Relaxed));
+        self.tail
+            .head_seen
+            .store(head, order!("injector.push.head_note", Relaxed));
         // `head` is beyond an old ticket: then the exchange on the entry finds that out.
         ticket.wrapping_sub(head) as isize <= mask as isize
     }
@@ -373,12 +397,10 @@ mod tests {
                 queue.push(index).unwrap();
             }
             assert_eq!(queue.len(), 3);
-            assert_eq!([queue.pop(), queue.pop(), queue.pop(), queue.pop()], [
-                Some(order[0]),
-                Some(order[1]),
-                Some(order[2]),
-                None
-            ]);
+            assert_eq!(
+                [queue.pop(), queue.pop(), queue.pop(), queue.pop()],
+                [Some(order[0]), Some(order[1]), Some(order[2]), None]
+            );
             assert!(queue.is_empty());
         }
     }
@@ -413,17 +435,26 @@ mod tests {
     fn tickets_wrap() {
         let queue = Injector::<[Entry; 2]>::fixed();
         let start = usize::MAX - 4;
-        queue.tail.ticket.store(start, crate::sync::Ordering::Relaxed);
-        queue.tail.head_seen.store(start, crate::sync::Ordering::Relaxed);
+        queue
+            .tail
+            .ticket
+            .store(start, crate::sync::Ordering::Relaxed);
+        queue
+            .tail
+            .head_seen
+            .store(start, crate::sync::Ordering::Relaxed);
         queue.head.store(start, crate::sync::Ordering::Relaxed);
         for position in start - 1..=start {
             let before = cycle_of(position, 1).wrapping_sub(2);
-            queue.entries[position & 1].0.store(before, crate::sync::Ordering::Relaxed);
+            queue.entries[position & 1]
+                .0
+                .store(before, crate::sync::Ordering::Relaxed);
         }
         // The entry below `start` belongs to this cycle's last round; the one at `start` is next.
-        queue.entries[(start + 1) & 1]
-            .0
-            .store(cycle_of(start + 1, 1).wrapping_sub(2), crate::sync::Ordering::Relaxed);
+        queue.entries[(start + 1) & 1].0.store(
+            cycle_of(start + 1, 1).wrapping_sub(2),
+            crate::sync::Ordering::Relaxed,
+        );
         for round in 0..12 {
             queue.push(round & 1).unwrap();
             assert_eq!(queue.pop(), Some(round & 1));

@@ -172,7 +172,8 @@ impl<B, R> StackJob<B, R> {
     /// The thief has left it, and it was not moved out before.
     unsafe fn take_result(&self) -> R {
         // SAFETY: the caller's duty.
-        self.result.with_mut(|result| unsafe { (*result).assume_init_read() })
+        self.result
+            .with_mut(|result| unsafe { (*result).assume_init_read() })
     }
 
     /// Moves the closure out.
@@ -184,7 +185,8 @@ impl<B, R> StackJob<B, R> {
     #[inline(always)]
     unsafe fn take(&self) -> B {
         // SAFETY: the caller owns it, and nobody takes it a second time.
-        self.closure.with_mut(|closure| unsafe { ManuallyDrop::take(&mut *closure) })
+        self.closure
+            .with_mut(|closure| unsafe { ManuallyDrop::take(&mut *closure) })
     }
 }
 
@@ -217,7 +219,11 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         if self.scheduler().idle.is_anyone_hungry() {
             self.promote();
         }
-        let guard = Settle { worker: self, job: &job, depth };
+        let guard = Settle {
+            worker: self,
+            job: &job,
+            depth,
+        };
         let ra = a(self);
         core::mem::forget(guard);
         if self.pending.pop(depth) {
@@ -271,7 +277,9 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// The job was promoted by this worker.
     unsafe fn settle_promoted<B, R>(&self, job: &StackJob<B, R>) -> Option<B> {
         // SAFETY: the promotion wrote the ticket, and only this reads it.
-        let mut ticket = job.ticket.with(|ticket| unsafe { (*ticket).assume_init_read() });
+        let mut ticket = job
+            .ticket
+            .with(|ticket| unsafe { (*ticket).assume_init_read() });
         // SAFETY: the ticket is this worker's offer.
         if unsafe { self.take_back_offer(&ticket) } {
             // SAFETY: no thief has it, nor will have.
@@ -288,7 +296,11 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
 /// A join that is too deep to be noted.
 #[cold]
 #[inline(never)]
-fn call_both<W, RA, RB>(worker: &W, a: impl FnOnce(&W) -> RA, b: impl FnOnce(&W) -> RB) -> (RA, RB) {
+fn call_both<W, RA, RB>(
+    worker: &W,
+    a: impl FnOnce(&W) -> RA,
+    b: impl FnOnce(&W) -> RB,
+) -> (RA, RB) {
     (a(worker), b(worker))
 }
 

@@ -53,7 +53,8 @@ impl CountLatch {
     pub fn add(&self, count: usize) {
         // Relaxed: the caller's own share keeps the latch above zero, and whoever takes over the
         // new share does so through a queue that carries this write.
-        self.word.fetch_add(count << WAITER_BITS, order!("latch.add", Relaxed));
+        self.word
+            .fetch_add(count << WAITER_BITS, order!("latch.add", Relaxed));
     }
 
     /// Counts `count` down. At zero, returns the worker to unpark, if one waits. Wait-free.
@@ -65,12 +66,19 @@ impl CountLatch {
         // Release: pairs with the Acquire in `is_done` and `wait_with`; all that the counted work
         // wrote happens before the waiter goes on.
         // Weaker: the waiter reads results that are not there. Model: latch::the_waiter_sees_what_was_counted.
-        let before = self.word.fetch_sub(count * ONE, order!("latch.done", Release));
-        debug_assert!(before >> WAITER_BITS >= count, "a latch was counted below zero");
+        let before = self
+            .word
+            .fetch_sub(count * ONE, order!("latch.done", Release));
+        debug_assert!(
+            before >> WAITER_BITS >= count,
+            "a latch was counted below zero"
+        );
         if before >> WAITER_BITS != count {
             return None;
         }
-        (before & WAITER_MASK).checked_sub(1).and_then(WorkerId::new)
+        (before & WAITER_MASK)
+            .checked_sub(1)
+            .and_then(WorkerId::new)
     }
 
     /// Whether the count is zero. If so, all that was counted happened before.
@@ -86,7 +94,8 @@ impl CountLatch {
     pub fn register(&self, waiter: WorkerId) {
         // Relaxed: a decrement that comes later in this word's order returns the waiter; one that
         // came earlier is seen by the waiter's next look, which follows in the same thread.
-        self.word.fetch_or(waiter.index() + 1, order!("latch.wait.register", Relaxed));
+        self.word
+            .fetch_or(waiter.index() + 1, order!("latch.wait.register", Relaxed));
     }
 
     /// Registers `waiter` and calls `park` until the count is zero. One waiter at a time.
@@ -104,7 +113,10 @@ impl fmt::Debug for CountLatch {
         let word = self.word.load(order!("latch.debug", Relaxed));
         f.debug_struct("CountLatch")
             .field("count", &(word >> WAITER_BITS))
-            .field("waiter", &(word & WAITER_MASK).checked_sub(1).and_then(WorkerId::new))
+            .field(
+                "waiter",
+                &(word & WAITER_MASK).checked_sub(1).and_then(WorkerId::new),
+            )
             .finish()
     }
 }

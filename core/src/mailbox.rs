@@ -34,7 +34,10 @@ impl Mailbox {
         let mut newest = self.newest.load(order!("mailbox.post.look", Relaxed));
         loop {
             // Relaxed: published by the exchange.
-            arena.slot(index).next.store(newest, order!("mailbox.post.link", Relaxed));
+            arena
+                .slot(index)
+                .next
+                .store(newest, order!("mailbox.post.link", Relaxed));
             // Release: pairs with the Acquire in `take_all`; carries the link and the task.
             // Weaker: the worker runs a slot that was not written. Model: mailbox::mail_arrives_whole.
             match self.newest.compare_exchange(

@@ -78,7 +78,8 @@ impl Counter {
     pub(crate) fn bump(&self) {
         // Relaxed: one writer, and readers want a figure.
         let count = self.0.load(order!("metrics.own", Relaxed));
-        self.0.store(count.wrapping_add(1), order!("metrics.bump", Relaxed));
+        self.0
+            .store(count.wrapping_add(1), order!("metrics.bump", Relaxed));
     }
 
     fn get(&self) -> u64 {

@@ -17,7 +17,11 @@ impl WorkerId {
 
     /// The worker numbered `index`, or `None` from [`WorkerId::MAX_WORKERS`] on.
     pub const fn new(index: usize) -> Option<Self> {
-        if index < Self::MAX_WORKERS { Some(WorkerId(index as u16)) } else { None }
+        if index < Self::MAX_WORKERS {
+            Some(WorkerId(index as u16))
+        } else {
+            None
+        }
     }
 
     /// The number, as an index.

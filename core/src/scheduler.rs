@@ -73,7 +73,10 @@ impl Word {
             return Work::Task((self.0 >> 1) as SlotIndex);
         }
         let run = self.0 >> 1 & ((1 << (Self::NODE_SHIFT - 1)) - 1);
-        Work::Node { run: run as SlotIndex, node: (self.0 >> Self::NODE_SHIFT) as u32 }
+        Work::Node {
+            run: run as SlotIndex,
+            node: (self.0 >> Self::NODE_SHIFT) as u32,
+        }
     }
 
     #[inline(always)]
@@ -286,7 +289,10 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         }
         let arena = Arena::with_storage(slots);
         let (entry_count, slot_count) = (entries.as_ref().len(), arena.capacity());
-        let mismatch = StorageError::Entries { entries: entry_count, slots: slot_count };
+        let mismatch = StorageError::Entries {
+            entries: entry_count,
+            slots: slot_count,
+        };
         let injector = Injector::with_storage(entries).map_err(|_| mismatch)?;
         if entry_count < slot_count {
             return Err(mismatch);
@@ -329,14 +335,23 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
 
     /// The counters of one worker; `None` if there is no such seat.
     pub fn counters(&self, worker: WorkerId) -> Option<&Counters> {
-        self.seats.as_ref().get(worker.index()).map(|seat| &seat.counters)
+        self.seats
+            .as_ref()
+            .get(worker.index())
+            .map(|seat| &seat.counters)
     }
 
     /// Takes the seat `id`, with `victims` to steal from, nearest first. `None` if there is no
     /// such seat or it is taken. Victims without a seat are passed over.
     pub fn worker<'s>(&'s self, id: WorkerId, victims: &'s [WorkerId]) -> Option<Worker<'s, S, P>> {
         let seat = self.seats.as_ref().get(id.index())?;
-        Some(Worker::new(self, id, seat.deque.owner()?, &seat.counters, victims))
+        Some(Worker::new(
+            self,
+            id,
+            seat.deque.owner()?,
+            &seat.counters,
+            victims,
+        ))
     }
 
     /// Runs `task` on some worker. Lock-free.
@@ -401,14 +416,16 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     /// whenever they have a run of them.
     pub fn enter_starvation(&self) {
         // Relaxed: ordered by the fence that follows.
-        self.starving.fetch_add(1, order!("scheduler.starve", Relaxed));
+        self.starving
+            .fetch_add(1, order!("scheduler.starve", Relaxed));
         self.platform.publisher_fence();
     }
 
     /// Ends what [`Scheduler::enter_starvation`] began.
     pub fn leave_starvation(&self) {
         // Relaxed: a late look costs a needless call.
-        self.starving.fetch_sub(1, order!("scheduler.unstarve", Relaxed));
+        self.starving
+            .fetch_sub(1, order!("scheduler.unstarve", Relaxed));
     }
 
     /// Whether somebody outside waits for a free slot.
@@ -426,7 +443,9 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         if self.is_closed() {
             return Err(Vacancy::Closed);
         }
-        self.arena.take_shared().ok_or_else(|| Vacancy::None(self.arena.exhausted()))
+        self.arena
+            .take_shared()
+            .ok_or_else(|| Vacancy::None(self.arena.exhausted()))
     }
 
     /// Publishes a filled slot and wakes a worker for it.

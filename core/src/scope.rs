@@ -104,7 +104,10 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
             |scope| {
                 let all = (0..self.scheduler().workers()).filter_map(WorkerId::new);
                 for target in all.filter(|&target| target != self.id()) {
-                    while scope.spawn_on(self, target, |_, worker| task(worker)).is_err() {
+                    while scope
+                        .spawn_on(self, target, |_, worker| task(worker))
+                        .is_err()
+                    {
                         self.run_one();
                     }
                 }
@@ -123,7 +126,10 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         let outer = self.frame();
         let depth = self.depth_below(outer);
         if let Some(index) = slot {
-            self.scheduler().arena.slot(index).label(Kind::Frame, outer, depth);
+            self.scheduler()
+                .arena
+                .slot(index)
+                .label(Kind::Frame, outer, depth);
         }
         let scope = Scope {
             latch: CountLatch::new(BIAS),
@@ -211,7 +217,10 @@ impl<'scope, S: Storage, P: Platform + Unwind> Scope<'scope, S, P> {
             return Err(SpawnError::TooLarge(task));
         }
         let Some(index) = self.slot_from(worker) else {
-            return Err(SpawnError::Exhausted(task, worker.scheduler().arena.exhausted()));
+            return Err(SpawnError::Exhausted(
+                task,
+                worker.scheduler().arena.exhausted(),
+            ));
         };
         worker.post(target, self.fill(worker, index, task));
         Ok(())
@@ -241,14 +250,20 @@ impl<'scope, S: Storage, P: Platform + Unwind> Scope<'scope, S, P> {
 
     fn slot_from(&self, worker: &Worker<'_, S, P>) -> Option<SlotIndex> {
         let same = self.scheduler == (&raw const *worker.scheduler()).cast();
-        if self.open && same { worker.take_slot() } else { None }
+        if self.open && same {
+            worker.take_slot()
+        } else {
+            None
+        }
     }
 
     fn call<F>(&self, worker: &Worker<'_, S, P>, task: F)
     where
         F: for<'x> FnOnce(&Self, &Worker<'x, S, P>),
     {
-        let Err(panic) = P::catch(|| task(self, worker)) else { return };
+        let Err(panic) = P::catch(|| task(self, worker)) else {
+            return;
+        };
         // Relaxed: who is first is decided by this word; the panic travels with the latch.
         if !self.panicked.swap(true, order!("scope.panicked", Relaxed)) {
             // SAFETY: only one task gets here, and the owner reads after it is done.
@@ -283,6 +298,9 @@ impl<'scope, S: Storage, P: Platform + Unwind> Scope<'scope, S, P> {
 
 impl<S: Storage, P: Platform + Unwind> fmt::Debug for Scope<'_, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scope").field("frame", &self.frame).field("latch", &self.latch).finish_non_exhaustive()
+        f.debug_struct("Scope")
+            .field("frame", &self.frame)
+            .field("latch", &self.latch)
+            .finish_non_exhaustive()
     }
 }

@@ -150,7 +150,8 @@ impl Ghost {
     pub fn mark_read(&self, position: u32) {
         let _ = position;
         #[cfg(pinfold_loom)]
-        self.read_up_to.fetch_max(u64::from(position) + 1, Ordering::Relaxed);
+        self.read_up_to
+            .fetch_max(u64::from(position) + 1, Ordering::Relaxed);
     }
 
     /// The writer asserts that the read of `position` happened before this point.
@@ -210,7 +211,9 @@ pub mod mutant {
 
     fn active() -> Option<&'static (String, Option<Ordering>)> {
         static ACTIVE: OnceLock<Option<(String, Option<Ordering>)>> = OnceLock::new();
-        ACTIVE.get_or_init(|| parse(&std::env::var(VARIABLE).ok()?)).as_ref()
+        ACTIVE
+            .get_or_init(|| parse(&std::env::var(VARIABLE).ok()?))
+            .as_ref()
     }
 
     fn parse(text: &str) -> Option<(String, Option<Ordering>)> {

@@ -25,8 +25,13 @@ macro_rules! zero_init {
     )*};
 }
 
-zero_init!(task::Slot, deque::Slot, injector::Entry, idle::Word, graph::Node);
-
+zero_init!(
+    task::Slot,
+    deque::Slot,
+    injector::Entry,
+    idle::Word,
+    graph::Node
+);
 
 #[cfg(all(test, not(pinfold_loom)))]
 mod tests {

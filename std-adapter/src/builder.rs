@@ -106,9 +106,17 @@ impl Builder {
         let (workers, plan) = self.plan()?;
         let most = MAX_SLOTS - workers * MAGAZINE as usize;
         if self.slots == 0 || self.slots > most {
-            return Err(BuildError::Slots { given: self.slots, most });
+            return Err(BuildError::Slots {
+                given: self.slots,
+                most,
+            });
         }
-        let layout = Layout { workers, slots: self.slots, name: self.name, plan };
+        let layout = Layout {
+            workers,
+            slots: self.slots,
+            name: self.name,
+            plan,
+        };
         Pool::start(layout, self.start, self.panic_handler)
     }
 
@@ -116,7 +124,10 @@ impl Builder {
     fn plan(&self) -> Result<(usize, Option<Plan>), BuildError> {
         let check = |given| match given {
             1..=Self::MAX_WORKERS => Ok(given),
-            _ => Err(BuildError::Workers { given, most: Self::MAX_WORKERS }),
+            _ => Err(BuildError::Workers {
+                given,
+                most: Self::MAX_WORKERS,
+            }),
         };
         let placed = self.placement != Placement::default();
         if let (Some(workers), false) = (self.workers, placed) {
@@ -131,7 +142,10 @@ impl Builder {
         if !placed {
             return Ok((workers, None));
         }
-        Ok((workers, Some(Plan::new(&topology, &allowed, &self.placement, workers)?)))
+        Ok((
+            workers,
+            Some(Plan::new(&topology, &allowed, &self.placement, workers)?),
+        ))
     }
 }
 

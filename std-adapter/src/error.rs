@@ -41,7 +41,9 @@ pub enum BuildError {
     #[error("cannot place workers: {0}")]
     Placement(#[from] PlanError),
     /// The system gave no thread.
-    #[error("cannot start the thread of worker {worker}: {source}; configure fewer workers or raise the limit")]
+    #[error(
+        "cannot start the thread of worker {worker}: {source}; configure fewer workers or raise the limit"
+    )]
     Thread {
         /// The worker.
         worker: WorkerId,
@@ -81,7 +83,9 @@ impl<F> SubmitError<F> {
 impl<F> fmt::Display for SubmitError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SubmitError::Full { slots, high_water, .. } => write!(
+            SubmitError::Full {
+                slots, high_water, ..
+            } => write!(
                 f,
                 "all {slots} slots are in use (high-water mark {high_water}): \
                  wait for tasks to end, or configure more slots"
@@ -96,7 +100,9 @@ impl<F> fmt::Display for SubmitError<F> {
 impl<F> fmt::Debug for SubmitError<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SubmitError::Full { slots, high_water, .. } => f
+            SubmitError::Full {
+                slots, high_water, ..
+            } => f
                 .debug_struct("Full")
                 .field("slots", slots)
                 .field("high_water", high_water)
@@ -138,9 +144,10 @@ pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
 impl fmt::Debug for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            JoinError::Panicked(payload) => {
-                f.debug_tuple("Panicked").field(&panic_text(payload.as_ref())).finish()
-            }
+            JoinError::Panicked(payload) => f
+                .debug_tuple("Panicked")
+                .field(&panic_text(payload.as_ref()))
+                .finish(),
             JoinError::Cancelled => f.write_str("Cancelled"),
         }
     }

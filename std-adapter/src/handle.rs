@@ -56,17 +56,25 @@ impl<R: Send + 'static> JoinHandle<R> {
             Ok(reservation) => reservation,
             Err(ReserveError::Closed) => return Err(SubmitError::ShutDown { task }),
             Err(ReserveError::Exhausted(Exhausted { slots, high_water })) => {
-                return Err(SubmitError::Full { task, slots, high_water });
+                return Err(SubmitError::Full {
+                    task,
+                    slots,
+                    high_water,
+                });
             }
         };
         // The wrappers below capture `task`, or its box, and nothing else.
         let ticket = match (fits::<F>(), fits::<thread::Result<R>>()) {
-            (true, true) => {
-                reservation.submit(|_: &Worker<'_>| Threads::catch(task)).ok().map(Tickets::Inline)
-            }
+            (true, true) => reservation
+                .submit(|_: &Worker<'_>| Threads::catch(task))
+                .ok()
+                .map(Tickets::Inline),
             (false, true) => {
                 let task = Box::new(task);
-                reservation.submit(|_: &Worker<'_>| Threads::catch(*task)).ok().map(Tickets::Inline)
+                reservation
+                    .submit(|_: &Worker<'_>| Threads::catch(*task))
+                    .ok()
+                    .map(Tickets::Inline)
             }
             (_, false) => {
                 let task = Box::new(task);
@@ -75,7 +83,10 @@ impl<R: Send + 'static> JoinHandle<R> {
             }
         };
         debug_assert!(ticket.is_some(), "what does not fit was boxed");
-        let handle = JoinHandle { pool: Arc::clone(pool), ticket };
+        let handle = JoinHandle {
+            pool: Arc::clone(pool),
+            ticket,
+        };
         if pool.scheduler.is_closed() {
             // The workers may have left before the task arrived.
             pool.as_last_worker(|_| ());
@@ -86,7 +97,9 @@ impl<R: Send + 'static> JoinHandle<R> {
     /// The task's name in its pool.
     pub fn id(&self) -> Option<TaskId> {
         let scheduler = &self.pool.scheduler;
-        self.ticket.as_ref().map(|tickets| with_ticket!(tickets, t => scheduler.task_id(t)))
+        self.ticket
+            .as_ref()
+            .map(|tickets| with_ticket!(tickets, t => scheduler.task_id(t)))
     }
 
     /// Waits for the task's end and returns its result.
@@ -109,7 +122,11 @@ impl<R: Send + 'static> JoinHandle<R> {
     ///
     /// The handle, while the task has not ended.
     pub fn try_join(self) -> Result<Result<R, JoinError>, Self> {
-        if self.is_finished() { Ok(self.take()) } else { Err(self) }
+        if self.is_finished() {
+            Ok(self.take())
+        } else {
+            Err(self)
+        }
     }
 
     /// Waits for the task's end, but no longer than `timeout`. It only waits: on a worker of the
@@ -140,7 +157,9 @@ impl<R: Send + 'static> JoinHandle<R> {
     }
 
     fn wait_inside(&mut self, worker: &Worker<'_>) {
-        let Some(tickets) = &mut self.ticket else { return };
+        let Some(tickets) = &mut self.ticket else {
+            return;
+        };
         // SAFETY: the ticket is from this pool's scheduler, which is the worker's.
         with_ticket!(tickets, t => unsafe { worker.wait(t) });
     }
@@ -177,7 +196,11 @@ impl<R: Send + 'static> JoinHandle<R> {
     /// The result of a task that has ended.
     fn take(mut self) -> Result<R, JoinError> {
         let scheduler = &self.pool.scheduler;
-        let result = match self.ticket.take().expect("a handle has a ticket until it is used up") {
+        let result = match self
+            .ticket
+            .take()
+            .expect("a handle has a ticket until it is used up")
+        {
             // SAFETY: the ticket is from this pool's scheduler.
             Tickets::Inline(ticket) => match unsafe { scheduler.release(ticket) } {
                 Some(Ended::Done(result)) => result,
@@ -203,7 +226,10 @@ impl<R: Send + 'static> Future for JoinHandle<R> {
         if !self.is_finished() && self.register(context.waker()) {
             return Poll::Pending;
         }
-        let handle = JoinHandle { pool: Arc::clone(&self.pool), ticket: self.ticket.take() };
+        let handle = JoinHandle {
+            pool: Arc::clone(&self.pool),
+            ticket: self.ticket.take(),
+        };
         Poll::Ready(handle.take())
     }
 }
@@ -212,7 +238,9 @@ impl<R> Unpin for JoinHandle<R> {}
 
 impl<R> Drop for JoinHandle<R> {
     fn drop(&mut self) {
-        let Some(tickets) = self.ticket.take() else { return };
+        let Some(tickets) = self.ticket.take() else {
+            return;
+        };
         let scheduler = &self.pool.scheduler;
         // SAFETY: the ticket is from this pool's scheduler.
         with_ticket!(tickets, t => drop(unsafe { scheduler.release(t) }));
@@ -221,8 +249,13 @@ impl<R> Drop for JoinHandle<R> {
 
 impl<R> fmt::Debug for JoinHandle<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.ticket.as_ref().map(|t| with_ticket!(t, t => self.pool.scheduler.task_id(t)));
-        f.debug_struct("JoinHandle").field("task", &id).finish_non_exhaustive()
+        let id = self
+            .ticket
+            .as_ref()
+            .map(|t| with_ticket!(t, t => self.pool.scheduler.task_id(t)));
+        f.debug_struct("JoinHandle")
+            .field("task", &id)
+            .finish_non_exhaustive()
     }
 }
 

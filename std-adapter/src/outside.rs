@@ -45,7 +45,9 @@ impl Inner {
                     // SAFETY: the caller's duty.
                     return unsafe { self.inject(boxed) };
                 }
-                Err(closed) => return self.as_last_worker(|worker| worker.guard(closed.into_inner())),
+                Err(closed) => {
+                    return self.as_last_worker(|worker| worker.guard(closed.into_inner()));
+                }
             };
         }
         if self.scheduler.is_closed() {
@@ -70,7 +72,11 @@ impl Inner {
         // is waited for below.
         unsafe { self.inject(move |worker: &Worker<'_>| entry.run(worker)) };
         call.wait();
-        match call.state.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match call
+            .state
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
             State::Ended(Ok(result)) => result,
             State::Ended(Err(panic)) => Threads::resume(panic),
             State::Waiting(_) | State::Running => unreachable!("the call has ended"),

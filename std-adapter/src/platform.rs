@@ -99,7 +99,9 @@ impl Unwind for Threads {
 
     fn unhandled(&self, panic: PanicPayload) {
         // The process's panic hook has already reported it.
-        let Some(handler) = &self.panic_handler else { return };
+        let Some(handler) = &self.panic_handler else {
+            return;
+        };
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| handler(panic))) {
             // A payload may panic when dropped; then the pool would die after all.
             std::mem::forget(second);

@@ -65,7 +65,9 @@ impl Inner {
             let words = zeroed(deque_words).map_err(no_memory)?;
             Ok(Seat::with_storage(words).expect("a power of two"))
         };
-        let seats = (0..workers).map(|_| seat()).collect::<Result<_, BuildError>>()?;
+        let seats = (0..workers)
+            .map(|_| seat())
+            .collect::<Result<_, BuildError>>()?;
         let scheduler = Scheduler::<Boxed, _>::with_storage(
             zeroed(slots).map_err(no_memory)?,
             zeroed(slots.next_power_of_two()).map_err(no_memory)?,
@@ -92,13 +94,19 @@ impl Inner {
     }
 
     fn broadcasts(&self) -> MutexGuard<'_, Broadcasts> {
-        self.broadcasts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.broadcasts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the thread of `worker` does.
     fn run_worker(&self, id: WorkerId) {
         self.scheduler.platform().enter(id);
-        let binding = self.layout.plan.as_ref().and_then(|plan| plan.binding(id.index()));
+        let binding = self
+            .layout
+            .plan
+            .as_ref()
+            .and_then(|plan| plan.binding(id.index()));
         let bound = match binding {
             None => Ok(None),
             Some(binding) => match bind_current(binding) {
@@ -166,7 +174,10 @@ impl Inner {
     #[cold]
     pub(crate) fn as_last_worker<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
         self.join_threads();
-        let _turn = self.last_worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self
+            .last_worker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let first = WorkerId::new(0).expect("0 is in range");
         let worker = self.scheduler.worker(first, &self.victims[0]);
         let worker = worker.expect("the threads have ended, and it is our turn");
@@ -196,7 +207,9 @@ impl Inner {
             // The broadcast may be waiting for this very task.
             return;
         }
-        let ended = self.broadcasts_ended.wait_while(broadcasts, |broadcasts| broadcasts.active > 0);
+        let ended = self
+            .broadcasts_ended
+            .wait_while(broadcasts, |broadcasts| broadcasts.active > 0);
         drop(ended.unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -214,7 +227,9 @@ impl Layout {
     fn victims(&self, worker: usize) -> Box<[WorkerId]> {
         let order = match &self.plan {
             Some(plan) => plan.victim_order(worker),
-            None => (1..self.workers).map(|step| (worker + step) % self.workers).collect(),
+            None => (1..self.workers)
+                .map(|step| (worker + step) % self.workers)
+                .collect(),
         };
         order.into_iter().filter_map(WorkerId::new).collect()
     }
@@ -254,7 +269,9 @@ impl Pool {
         start: Start,
         panic_handler: Option<PanicHandler>,
     ) -> Result<Pool, BuildError> {
-        let pool = Pool { inner: Arc::new(Inner::new(layout, panic_handler)?) };
+        let pool = Pool {
+            inner: Arc::new(Inner::new(layout, panic_handler)?),
+        };
         if start == Start::Eager {
             pool.inner.started.get_or_init(|| ());
             // On failure `pool` is dropped here, and ends the threads that there are.
@@ -357,18 +374,27 @@ impl Pool {
     ///
     /// If `f` does, after it has ended everywhere.
     pub fn broadcast<R: Send>(&self, f: impl Fn(BroadcastContext) -> R + Sync) -> Vec<R> {
-        let Some(_entered) = self.inner.enter_broadcast() else { return Vec::new() };
+        let Some(_entered) = self.inner.enter_broadcast() else {
+            return Vec::new();
+        };
         let workers = self.inner.layout.workers;
         let results: Vec<Mutex<Option<R>>> = (0..workers).map(|_| Mutex::new(None)).collect();
         self.on_worker(|worker| {
             worker.broadcast(&|worker: &Worker<'_>| {
-                let result = f(BroadcastContext { worker: worker.id(), workers });
-                *results[worker.id().index()].lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(result);
+                let result = f(BroadcastContext {
+                    worker: worker.id(),
+                    workers,
+                });
+                *results[worker.id().index()]
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = Some(result);
             });
         });
         let result = |place: Mutex<Option<R>>| {
-            place.into_inner().unwrap_or_else(PoisonError::into_inner).expect("each worker was reached")
+            place
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner)
+                .expect("each worker was reached")
         };
         results.into_iter().map(result).collect()
     }
@@ -397,7 +423,9 @@ impl Pool {
 
 /// A detached task, spawned by a worker.
 pub(crate) fn spawn_inside(worker: &Worker<'_>, task: impl FnOnce() + Send + 'static) {
-    let Err(error) = worker.spawn(move |_: &Worker<'_>| task()) else { return };
+    let Err(error) = worker.spawn(move |_: &Worker<'_>| task()) else {
+        return;
+    };
     let boxed: Box<dyn for<'w> FnOnce(&Worker<'w>) + Send> = Box::new(error.into_inner());
     let spawned = worker.spawn(boxed);
     debug_assert!(spawned.is_ok(), "a box fits a slot");

@@ -10,8 +10,7 @@ use crate::storage::Boxed;
 type Core<'scope> = CoreScope<'scope, Boxed, Threads>;
 
 /// A task that does not fit a slot.
-type BoxedTask<'scope> =
-    Box<dyn for<'s, 'w> FnOnce(&'s Core<'scope>, &Worker<'w>) + Send + 'scope>;
+type BoxedTask<'scope> = Box<dyn for<'s, 'w> FnOnce(&'s Core<'scope>, &Worker<'w>) + Send + 'scope>;
 
 /// An open scope: a place to spawn tasks that may borrow whatever outlives `'scope`. See
 /// [`Pool::scope`](crate::Pool::scope).
@@ -38,9 +37,11 @@ impl<'scope> Scope<'scope> {
 
     #[inline]
     fn spawn_by(&self, worker: &Worker<'_>, task: impl FnOnce(&Scope<'scope>) + Send + 'scope) {
-        let spawned = self.0.spawn(worker, move |scope: &Core<'scope>, _: &Worker<'_>| {
-            task(Scope::of(scope));
-        });
+        let spawned = self
+            .0
+            .spawn(worker, move |scope: &Core<'scope>, _: &Worker<'_>| {
+                task(Scope::of(scope));
+            });
         if let Err(SpawnError::TooLarge(task)) = spawned {
             let boxed: BoxedTask<'scope> = Box::new(task);
             let spawned = self.0.spawn(worker, boxed);

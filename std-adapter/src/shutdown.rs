@@ -37,7 +37,10 @@ impl Inner {
             Shutdown::Cancel => self.scheduler.drop_leftovers(),
         };
         self.join_threads();
-        ShutdownReport { ran: self.executed() - before, cancelled }
+        ShutdownReport {
+            ran: self.executed() - before,
+            cancelled,
+        }
     }
 
     fn executed(&self) -> u64 {

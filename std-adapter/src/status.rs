@@ -56,7 +56,10 @@ pub struct PoolMetrics {
 impl Pool {
     /// The state of each worker.
     pub fn workers(&self) -> Vec<WorkerStatus> {
-        self.inner.worker_ids().map(|id| self.inner.worker_status(id)).collect()
+        self.inner
+            .worker_ids()
+            .map(|id| self.inner.worker_status(id))
+            .collect()
     }
 
     /// The pool's figures.
@@ -73,7 +76,11 @@ impl Pool {
             sleeps: 0,
             promotions: 0,
         };
-        for counters in self.inner.worker_ids().filter_map(|id| scheduler.counters(id)) {
+        for counters in self
+            .inner
+            .worker_ids()
+            .filter_map(|id| scheduler.counters(id))
+        {
             metrics.executed += counters.executed();
             metrics.steals += counters.steals();
             metrics.sleeps += counters.sleeps();

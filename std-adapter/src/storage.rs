@@ -26,7 +26,9 @@ pub(crate) struct OutOfMemory {
 
 /// `count` elements of zeroed memory, whose pages cost nothing until they are used.
 pub(crate) fn zeroed<T: ZeroInit>(count: usize) -> Result<Box<[T]>, OutOfMemory> {
-    let too_much = OutOfMemory { bytes: count.saturating_mul(size_of::<T>()) };
+    let too_much = OutOfMemory {
+        bytes: count.saturating_mul(size_of::<T>()),
+    };
     let layout = Layout::array::<T>(count).map_err(|_| too_much)?;
     if layout.size() == 0 {
         return Ok(Box::new([]));

@@ -36,26 +36,45 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// # Errors
     ///
     /// [`RunError`], before anything ran.
-    pub fn run_graph<G, N, B>(&self, plan: &Plan<G>, run: &mut Run<N>, body: &B) -> Result<(), RunError>
+    pub fn run_graph<G, N, B>(
+        &self,
+        plan: &Plan<G>,
+        run: &mut Run<N>,
+        body: &B,
+    ) -> Result<(), RunError>
     where
         G: AsRef<[u32]> + Sync,
         N: AsRef<[Node]> + Sync,
         B: for<'w> Fn(&Worker<'w, S, P>, &Run<N>, NodeIndex) -> Outcome + Sync,
     {
         if run.nodes() != plan.nodes() {
-            return Err(RunError::Nodes { run: run.nodes(), plan: plan.nodes() });
+            return Err(RunError::Nodes {
+                run: run.nodes(),
+                plan: plan.nodes(),
+            });
         }
         run.begin(plan.sinks());
         let run = &*run;
         let Some(slot) = self.take_slot() else {
-            Execution { plan, run, body, slot: None }.start(self);
+            Execution {
+                plan,
+                run,
+                body,
+                slot: None,
+            }
+            .start(self);
             self.report_sinks();
             return Ok(());
         };
         let (outer, frame) = (self.frame(), Frame::of(slot));
         let memory = self.scheduler().arena.slot(slot);
         memory.label(Kind::Run, outer, self.depth_below(outer));
-        let execution = Execution { plan, run, body, slot: Some(slot) };
+        let execution = Execution {
+            plan,
+            run,
+            body,
+            slot: Some(slot),
+        };
         let go_on = move |worker: &Worker<'_, S, P>, node| {
             execution.go_on(&mut Ready::new(&execution, worker), node);
         };
@@ -63,7 +82,11 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         // node has ended, and what `go_on` borrows outlives this call. 3. four words fit.
         unsafe { memory.store_run::<Worker<'_, S, P>, _>(go_on) };
         self.within(frame, || execution.start(self));
-        self.wait_for(frame, || run.pending.is_done(), || run.pending.register(self.id()));
+        self.wait_for(
+            frame,
+            || run.pending.is_done(),
+            || run.pending.register(self.id()),
+        );
         self.give_slot(slot);
         Ok(())
     }
@@ -158,7 +181,13 @@ where
 {
     #[inline(always)]
     fn new(execution: &'e Execution<'r, G, N, B>, worker: &'w Worker<'s, S, P>) -> Self {
-        Ready { execution, worker, first: None, batch: heapless::Vec::new(), overflow: 0 }
+        Ready {
+            execution,
+            worker,
+            first: None,
+            batch: heapless::Vec::new(),
+            overflow: 0,
+        }
     }
 
     #[inline(always)]

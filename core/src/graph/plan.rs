@@ -55,17 +55,33 @@ impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PlanError::TooManyNodes { nodes } => write!(f, "{nodes} nodes: at most {MAX_NODES}"),
-            PlanError::Length { array, given, needed } => {
-                write!(f, "`{array}` has {given} elements where {needed} are needed")
+            PlanError::Length {
+                array,
+                given,
+                needed,
+            } => {
+                write!(
+                    f,
+                    "`{array}` has {given} elements where {needed} are needed"
+                )
             }
             PlanError::Offsets { node } => {
-                write!(f, "the offsets of node {node} do not grow, or do not end at the last edge")
+                write!(
+                    f,
+                    "the offsets of node {node} do not grow, or do not end at the last edge"
+                )
             }
             PlanError::Edge { from, to } => {
-                write!(f, "the edge from node {from} leads to node {to}, which does not exist")
+                write!(
+                    f,
+                    "the edge from node {from} leads to node {to}, which does not exist"
+                )
             }
             PlanError::Cycle { node } => {
-                write!(f, "node {node} waits for itself: remove one edge of the cycle")
+                write!(
+                    f,
+                    "node {node} waits for itself: remove one edge of the cycle"
+                )
             }
         }
     }
@@ -103,19 +119,38 @@ impl<S: AsRef<[u32]> + AsMut<[u32]>> Plan<S> {
         check_shape(offsets.as_ref(), successors.as_ref())?;
         let given = in_degrees.as_ref().len();
         if given != nodes {
-            return Err(PlanError::Length { array: "in_degrees", given, needed: nodes });
+            return Err(PlanError::Length {
+                array: "in_degrees",
+                given,
+                needed: nodes,
+            });
         }
         let given = scratch.len();
         if given < 2 * nodes {
-            return Err(PlanError::Length { array: "scratch", given, needed: 2 * nodes });
+            return Err(PlanError::Length {
+                array: "scratch",
+                given,
+                needed: 2 * nodes,
+            });
         }
         in_degrees.as_mut().fill(0);
         for &to in successors.as_ref() {
             in_degrees.as_mut()[to as usize] += 1;
         }
         let root_count = list_roots(in_degrees.as_ref(), roots.as_mut())?;
-        let sinks = offsets.as_ref().windows(2).filter(|pair| pair[0] == pair[1]).count();
-        let plan = Plan { offsets, successors, in_degrees, roots, sinks, root_count };
+        let sinks = offsets
+            .as_ref()
+            .windows(2)
+            .filter(|pair| pair[0] == pair[1])
+            .count();
+        let plan = Plan {
+            offsets,
+            successors,
+            in_degrees,
+            roots,
+            sinks,
+            root_count,
+        };
         plan.check_cycles(scratch)?;
         Ok(plan)
     }
@@ -137,7 +172,10 @@ fn check_shape(offsets: &[u32], successors: &[u32]) -> Result<(), PlanError> {
         }
         for &to in &successors[start..end] {
             if to as usize >= nodes {
-                return Err(PlanError::Edge { from: node as u32, to });
+                return Err(PlanError::Edge {
+                    from: node as u32,
+                    to,
+                });
             }
         }
     }
@@ -146,14 +184,22 @@ fn check_shape(offsets: &[u32], successors: &[u32]) -> Result<(), PlanError> {
 
 fn list_roots(in_degrees: &[u32], roots: &mut [u32]) -> Result<usize, PlanError> {
     let mut count = 0;
-    for (node, _) in in_degrees.iter().enumerate().filter(|&(_, &degree)| degree == 0) {
+    for (node, _) in in_degrees
+        .iter()
+        .enumerate()
+        .filter(|&(_, &degree)| degree == 0)
+    {
         if let Some(root) = roots.get_mut(count) {
             *root = node as u32;
         }
         count += 1;
     }
     if count > roots.len() {
-        return Err(PlanError::Length { array: "roots", given: roots.len(), needed: count });
+        return Err(PlanError::Length {
+            array: "roots",
+            given: roots.len(),
+            needed: count,
+        });
     }
     Ok(count)
 }
@@ -170,9 +216,11 @@ impl<S: AsRef<[u32]>> Plan<S> {
         let offsets = self.offsets.as_ref();
         let node = node as usize;
         match (offsets.get(node), offsets.get(node + 1)) {
-            (Some(&start), Some(&end)) => {
-                self.successors.as_ref().get(start as usize..end as usize).unwrap_or(&[])
-            }
+            (Some(&start), Some(&end)) => self
+                .successors
+                .as_ref()
+                .get(start as usize..end as usize)
+                .unwrap_or(&[]),
             _ => &[],
         }
     }
@@ -189,7 +237,11 @@ impl<S: AsRef<[u32]>> Plan<S> {
 
     /// How many predecessors `node` has.
     pub fn in_degree(&self, node: NodeIndex) -> u32 {
-        self.in_degrees.as_ref().get(node as usize).copied().unwrap_or(0)
+        self.in_degrees
+            .as_ref()
+            .get(node as usize)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Kahn's algorithm: whatever cannot be ordered is on a cycle or behind one.

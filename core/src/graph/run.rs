@@ -30,7 +30,10 @@ pub enum Outcome {
 
 impl Outcome {
     pub(super) fn dooms_successors(self) -> bool {
-        matches!(self, Outcome::Failed | Outcome::TimedOut | Outcome::Skipped { .. })
+        matches!(
+            self,
+            Outcome::Failed | Outcome::TimedOut | Outcome::Skipped { .. }
+        )
     }
 }
 
@@ -64,7 +67,11 @@ impl Verdict {
     }
 
     fn code_in(self, generation: u32) -> u64 {
-        if (self.0 >> 32) as u32 == generation { self.0 & ((1 << Self::CODE_BITS) - 1) } else { 0 }
+        if (self.0 >> 32) as u32 == generation {
+            self.0 & ((1 << Self::CODE_BITS) - 1)
+        } else {
+            0
+        }
     }
 
     fn outcome_in(self, generation: u32) -> Option<Outcome> {
@@ -72,7 +79,9 @@ impl Verdict {
             1 => Outcome::Ok,
             2 => Outcome::Failed,
             3 => Outcome::TimedOut,
-            4 => Outcome::Skipped { root_cause: self.cause() },
+            4 => Outcome::Skipped {
+                root_cause: self.cause(),
+            },
             5 => Outcome::Cancelled,
             _ => return None,
         })
@@ -121,7 +130,10 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RunError::Nodes { run, plan } => {
-                write!(f, "the run has {run} nodes, the plan {plan}: use one made for this plan")
+                write!(
+                    f,
+                    "the run has {run} nodes, the plan {plan}: use one made for this plan"
+                )
             }
         }
     }
@@ -189,15 +201,22 @@ impl<S: AsRef<[Node]>> Run<S> {
     /// How `node` ended in the last execution; `None` if there was none, or no such node.
     pub fn outcome(&self, node: NodeIndex) -> Option<Outcome> {
         // Relaxed: the execution's end was acquired by who waited for it.
-        let verdict = self.nodes.as_ref().get(node as usize)?.verdict.load(order!("graph.outcome", Relaxed));
+        let verdict = self
+            .nodes
+            .as_ref()
+            .get(node as usize)?
+            .verdict
+            .load(order!("graph.outcome", Relaxed));
         Verdict(verdict).outcome_in(self.generation)
     }
 
     pub(super) fn begin(&mut self, sinks: usize) {
         self.generation = self.generation.wrapping_add(1);
         // Relaxed, all three: nobody else has the run; its first nodes are published with a queue.
-        self.tainted.store(false, order!("graph.begin.taint", Relaxed));
-        self.stopped.store(false, order!("graph.begin.stop", Relaxed));
+        self.tainted
+            .store(false, order!("graph.begin.taint", Relaxed));
+        self.stopped
+            .store(false, order!("graph.begin.stop", Relaxed));
         self.pending = CountLatch::new(sinks);
     }
 
@@ -212,7 +231,11 @@ impl<S: AsRef<[Node]>> Run<S> {
         // Acquire: pairs with the Release below, of each predecessor that arrived before: their
         // additions form one release sequence.
         // Weaker: the node runs before it sees what a predecessor wrote. Model: graph::a_node_sees_all_its_predecessors.
-        if arrived.load(order!("graph.arrive.last", Acquire)).wrapping_add(1) == target {
+        if arrived
+            .load(order!("graph.arrive.last", Acquire))
+            .wrapping_add(1)
+            == target
+        {
             // Relaxed: nobody touches the count before the next run.
             arrived.store(target, order!("graph.arrive.settle", Relaxed));
             return true;
@@ -220,7 +243,10 @@ impl<S: AsRef<[Node]>> Run<S> {
         // AcqRel. Release: what this predecessor wrote is for whoever arrives last. Acquire: that may
         // yet be this one.
         // Weaker: the node runs before it sees what a predecessor wrote. Model: graph::a_node_sees_all_its_predecessors.
-        arrived.fetch_add(1, order!("graph.arrive.count", AcqRel)).wrapping_add(1) == target
+        arrived
+            .fetch_add(1, order!("graph.arrive.count", AcqRel))
+            .wrapping_add(1)
+            == target
     }
 
     /// A node has failed: from now on verdicts are looked at.
@@ -232,14 +258,18 @@ impl<S: AsRef<[Node]>> Run<S> {
     /// Puts `node` before the list that starts with `first` (plus one); returns the new start.
     pub(super) fn link(&self, node: NodeIndex, first: u32) -> u32 {
         // Relaxed: the node is ready and this worker's alone.
-        self.nodes.as_ref()[node as usize].link.store(first, order!("graph.overflow.link", Relaxed));
+        self.nodes.as_ref()[node as usize]
+            .link
+            .store(first, order!("graph.overflow.link", Relaxed));
         node + 1
     }
 
     /// What follows `node` in its list.
     pub(super) fn linked(&self, node: NodeIndex) -> u32 {
         // Relaxed: as in `link`.
-        self.nodes.as_ref()[node as usize].link.load(order!("graph.overflow.next", Relaxed))
+        self.nodes.as_ref()[node as usize]
+            .link
+            .load(order!("graph.overflow.next", Relaxed))
     }
 
     /// `node` will be skipped because of `cause`.
@@ -265,15 +295,23 @@ impl<S: AsRef<[Node]>> Run<S> {
     pub(super) fn verdict_before(&self, node: NodeIndex) -> Option<Outcome> {
         // Relaxed: a predecessor's taint comes with its arrival or through a queue.
         let tainted = self.tainted.load(order!("graph.tainted", Relaxed));
-        if tainted || self.is_stopped() { self.verdict_when_tainted(node) } else { None }
+        if tainted || self.is_stopped() {
+            self.verdict_when_tainted(node)
+        } else {
+            None
+        }
     }
 
     #[cold]
     fn verdict_when_tainted(&self, node: NodeIndex) -> Option<Outcome> {
         // Relaxed: as above.
-        let verdict = self.nodes.as_ref()[node as usize].verdict.load(order!("graph.verdict", Relaxed));
+        let verdict = self.nodes.as_ref()[node as usize]
+            .verdict
+            .load(order!("graph.verdict", Relaxed));
         if Verdict(verdict).code_in(self.generation) == Verdict::DOOMED {
-            return Some(Outcome::Skipped { root_cause: Verdict(verdict).cause() });
+            return Some(Outcome::Skipped {
+                root_cause: Verdict(verdict).cause(),
+            });
         }
         self.is_stopped().then_some(Outcome::Cancelled)
     }
@@ -282,7 +320,9 @@ impl<S: AsRef<[Node]>> Run<S> {
     pub(super) fn record(&self, node: NodeIndex, outcome: Outcome) {
         let verdict = Verdict::of(self.generation, outcome);
         // Relaxed: read after the run's latch.
-        self.nodes.as_ref()[node as usize].verdict.store(verdict.0, order!("graph.record", Relaxed));
+        self.nodes.as_ref()[node as usize]
+            .verdict
+            .store(verdict.0, order!("graph.record", Relaxed));
     }
 }
 

@@ -191,7 +191,10 @@ impl Slot {
         // Relaxed: written before the index was queued; a thief that looks before it owns the
         // index confirms by taking it (`Deque::steal_if`).
         let frame = self.frame.load(order!("task.frame.look", Relaxed));
-        (Frame(frame), self.tag.load(order!("task.depth.look", Relaxed)) >> 2)
+        (
+            Frame(frame),
+            self.tag.load(order!("task.depth.look", Relaxed)) >> 2,
+        )
     }
 
     #[inline]
@@ -210,7 +213,8 @@ impl Slot {
     pub(crate) fn label(&self, kind: Kind, frame: Frame, depth: u32) {
         // Relaxed: published with the index.
         self.frame.store(frame.0, order!("task.frame.set", Relaxed));
-        self.tag.store(depth << 2 | kind as u32, order!("task.tag.set", Relaxed));
+        self.tag
+            .store(depth << 2 | kind as u32, order!("task.tag.set", Relaxed));
     }
 
     /// Stores a plain task's closure.
@@ -270,7 +274,8 @@ impl Slot {
     #[inline(always)]
     fn calls(&self) -> &'static Calls {
         // SAFETY: callers own or share a stored closure or result, so `calls` was written.
-        self.body.with(|body| unsafe { (*body).calls.assume_init() })
+        self.body
+            .with(|body| unsafe { (*body).calls.assume_init() })
     }
 
     /// Runs the stored closure. A plain closure is moved out first: when it starts, the slot is
@@ -314,7 +319,8 @@ impl Slot {
     /// The caller owns the value in the payload, and it is a `T`.
     pub(crate) unsafe fn read<T>(&self) -> T {
         // SAFETY: a `T` is there and the caller owns it.
-        self.body.with_mut(|body| unsafe { (&raw const (*body).payload).cast::<T>().read() })
+        self.body
+            .with_mut(|body| unsafe { (&raw const (*body).payload).cast::<T>().read() })
     }
 
     /// Writes a waiter.
@@ -337,7 +343,8 @@ impl Slot {
     /// `set_waiter`, the finisher or canceller before `leave_waiter`.
     pub(crate) unsafe fn take_waiter(&self) -> Waiter {
         // SAFETY: the caller owns the waiter.
-        self.waiter.with_mut(|cell| unsafe { (*cell).assume_init_read() })
+        self.waiter
+            .with_mut(|cell| unsafe { (*cell).assume_init_read() })
     }
 }
 
@@ -387,7 +394,8 @@ impl<C, F: FnOnce(&C) -> R + Send, R: Send> Claimable<C, F, R> {
             // SAFETY: duty 2 of `run`.
             let result = closure(unsafe { &*context.cast::<C>() });
             // SAFETY: the closure was moved out; the payload is ours until `finish`, and an `R` fits.
-            slot.body.with_mut(|body| unsafe { (&raw mut (*body).payload).cast::<R>().write(result) });
+            slot.body
+                .with_mut(|body| unsafe { (&raw mut (*body).payload).cast::<R>().write(result) });
         },
         // SAFETY: duty of `discard`: the closure is ours, and it is an `F`.
         discard: |slot| drop(unsafe { slot.read::<F>() }),
@@ -403,8 +411,9 @@ impl<C, F: Fn(&C, u32) + Sync + Copy> Many<C, F> {
     const CALLS: Calls = Calls {
         run: |slot, context, argument| {
             // SAFETY: duty 1 of `run`: the closure is there, is an `F`, and is `Copy`.
-            let closure =
-                slot.body.with(|body| unsafe { (&raw const (*body).payload).cast::<F>().read() });
+            let closure = slot
+                .body
+                .with(|body| unsafe { (&raw const (*body).payload).cast::<F>().read() });
             // SAFETY: duty 2 of `run`.
             closure(unsafe { &*context.cast::<C>() }, argument);
         },

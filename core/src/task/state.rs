@@ -96,7 +96,10 @@ impl State {
     pub(crate) fn retire(&self) {
         let generation = self.generation().wrapping_add(1);
         // Relaxed: the slot is published with the free list.
-        self.0.store(generation << GENERATION_SHIFT, order!("task.retire", Relaxed));
+        self.0.store(
+            generation << GENERATION_SHIFT,
+            order!("task.retire", Relaxed),
+        );
     }
 
     /// The current generation. Meaningful to who holds the slot.
@@ -111,15 +114,18 @@ impl State {
         // follows the handle's last use; the closure came with the queue. Release: pairs with
         // the Acquire of whoever frees the slot after us.
         // Weaker: a slot is reused while another party still reads it. Model: task::the_last_to_let_go_frees_the_slot.
-        let (before, after) = self.update(order!("task.enter", AcqRel), |state| match state & LIFE {
-            QUEUED => Some((state & !(LIFE | ENTRY)) | RUNNING),
-            CANCELLED => None,
-            _ => Some(state & !ENTRY),
-        });
+        let (before, after) =
+            self.update(order!("task.enter", AcqRel), |state| match state & LIFE {
+                QUEUED => Some((state & !(LIFE | ENTRY)) | RUNNING),
+                CANCELLED => None,
+                _ => Some(state & !ENTRY),
+            });
         match before & LIFE {
             QUEUED => Entered::Run,
             CANCELLED => Entered::Discard,
-            _ => Entered::Stale { free: is_free(after) },
+            _ => Entered::Stale {
+                free: is_free(after),
+            },
         }
     }
 
@@ -149,7 +155,10 @@ impl State {
             (ours && state & LIFE == QUEUED).then_some(state | CANCELLED)
         });
         let cancelled = before != after;
-        cancelled.then_some(Settled { waiter: after & WAITER != 0, free: false })
+        cancelled.then_some(Settled {
+            waiter: after & WAITER != 0,
+            free: false,
+        })
     }
 
     /// Whether the running task's handle is gone, so that its result has no reader.
@@ -167,7 +176,10 @@ impl State {
         let (before, after) = self.update(order!("task.finish", AcqRel), |state| {
             (abandoned || state & HANDLE != 0).then_some(state & !LIFE | DONE)
         });
-        (before != after).then_some(Settled { waiter: after & WAITER != 0, free: is_free(after) })
+        (before != after).then_some(Settled {
+            waiter: after & WAITER != 0,
+            free: is_free(after),
+        })
     }
 
     /// What has become of the task.
@@ -222,8 +234,9 @@ impl State {
     /// Returns whether to free the slot.
     pub(crate) fn finish_claimed(&self) -> bool {
         // AcqRel: as in `enter`.
-        let (_, after) = self
-            .update(order!("task.finish_claimed", AcqRel), |state| Some(state & !(LIFE | HANDLE) | DONE));
+        let (_, after) = self.update(order!("task.finish_claimed", AcqRel), |state| {
+            Some(state & !(LIFE | HANDLE) | DONE)
+        });
         is_free(after)
     }
 
@@ -243,9 +256,16 @@ impl State {
         // Relaxed: the exchange confirms it.
         let mut state = self.0.load(order!("task.update.load", Relaxed));
         loop {
-            let Some(next) = change(state) else { return (state, state) };
+            let Some(next) = change(state) else {
+                return (state, state);
+            };
             // Relaxed on failure: another round follows.
-            match self.0.compare_exchange(state, next, ordering, order!("task.update.fail", Relaxed)) {
+            match self.0.compare_exchange(
+                state,
+                next,
+                ordering,
+                order!("task.update.fail", Relaxed),
+            ) {
                 Ok(_) => return (state, next),
                 Err(seen) => state = seen,
             }

@@ -41,7 +41,10 @@ pub struct Board {
 
 impl Board {
     const fn new() -> Self {
-        Board { tokens: [const { AtomicBool::new(false) }; CORES], ticks: AtomicU32::new(0) }
+        Board {
+            tokens: [const { AtomicBool::new(false) }; CORES],
+            ticks: AtomicU32::new(0),
+        }
     }
 }
 
@@ -89,7 +92,9 @@ fn victims() -> &'static [[WorkerId; CORES - 1]; CORES] {
 
 /// What core `core` does from boot to shutdown. `false`: there is no such core, or it is running.
 pub fn worker_main(core: usize) -> bool {
-    let Some(victims) = victims().get(core) else { return false };
+    let Some(victims) = victims().get(core) else {
+        return false;
+    };
     let Some(worker) = WorkerId::new(core).and_then(|id| SCHEDULER.worker(id, victims)) else {
         return false;
     };
@@ -127,13 +132,18 @@ fn count(worker: &Worker<'_, Storage, Board>, from: u32, to: u32) -> u32 {
         return (from..to).filter(|&n| is_prime(n)).count() as u32;
     }
     let middle = from + (to - from) / 2;
-    let (left, right) =
-        worker.join(|worker| count(worker, from, middle), |worker| count(worker, middle, to));
+    let (left, right) = worker.join(
+        |worker| count(worker, from, middle),
+        |worker| count(worker, middle, to),
+    );
     left + right
 }
 
 fn is_prime(n: u32) -> bool {
-    n >= 2 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
+    n >= 2
+        && (2..)
+            .take_while(|d| d * d <= n)
+            .all(|d| !n.is_multiple_of(d))
 }
 
 #[cfg(test)]

@@ -69,7 +69,9 @@ pub struct Task<'b> {
 
 impl fmt::Debug for Task<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task").field("index", &self.index).finish_non_exhaustive()
+        f.debug_struct("Task")
+            .field("index", &self.index)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,12 +79,17 @@ impl<'b> Task<'b> {
     /// This task starts only after each of `tasks` has ended well.
     pub fn after(self, tasks: impl IntoIterator<Item = Task<'b>>) -> Self {
         let tasks: Vec<_> = tasks.into_iter().collect();
-        if tasks.iter().any(|task| !std::ptr::eq(task.builder, self.builder)) {
+        if tasks
+            .iter()
+            .any(|task| !std::ptr::eq(task.builder, self.builder))
+        {
             self.builder.foreign.borrow_mut().get_or_insert(self.index);
             return self;
         }
         let mut specs = self.builder.specs.borrow_mut();
-        specs[self.index as usize].after.extend(tasks.iter().map(|task| task.index));
+        specs[self.index as usize]
+            .after
+            .extend(tasks.iter().map(|task| task.index));
         self
     }
 
@@ -119,7 +126,10 @@ impl Builder {
             after: Vec::new(),
             cost: 1,
         });
-        Task { builder: self, index }
+        Task {
+            builder: self,
+            index,
+        }
     }
 
     /// Checks the tasks and freezes them. O(tasks + edges · log(successors of one task)).
@@ -130,10 +140,15 @@ impl Builder {
     pub fn build(self) -> Result<Graph, GraphError> {
         let mut specs = self.specs.into_inner();
         if specs.len() > MAX_NODES {
-            return Err(GraphError::TooLarge { tasks: specs.len(), most: MAX_NODES });
+            return Err(GraphError::TooLarge {
+                tasks: specs.len(),
+                most: MAX_NODES,
+            });
         }
         if let Some(index) = self.foreign.into_inner() {
-            return Err(GraphError::Foreign { name: specs.swap_remove(index as usize).name });
+            return Err(GraphError::Foreign {
+                name: specs.swap_remove(index as usize).name,
+            });
         }
         check_names(&specs)?;
         for spec in &mut specs {
@@ -142,13 +157,17 @@ impl Builder {
         }
         let (offsets, mut successors) = adjacency(&specs);
         rank_successors(&specs, &offsets, &mut successors)?;
-        Ok(Graph { inner: Arc::new(freeze(specs, offsets, successors)) })
+        Ok(Graph {
+            inner: Arc::new(freeze(specs, offsets, successors)),
+        })
     }
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("tasks", &self.specs.borrow().len()).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("tasks", &self.specs.borrow().len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -156,7 +175,9 @@ fn check_names(specs: &[Spec]) -> Result<(), GraphError> {
     let mut seen = HashMap::with_capacity(specs.len());
     for spec in specs {
         if seen.insert(spec.name.as_str(), ()).is_some() {
-            return Err(GraphError::DuplicateName { name: spec.name.clone() });
+            return Err(GraphError::DuplicateName {
+                name: spec.name.clone(),
+            });
         }
     }
     Ok(())
@@ -188,7 +209,11 @@ fn range(offsets: &[u32], node: u32) -> std::ops::Range<usize> {
 }
 
 /// Puts each task's most urgent successor first: the one with the costliest path from it on.
-fn rank_successors(specs: &[Spec], offsets: &[u32], successors: &mut [u32]) -> Result<(), GraphError> {
+fn rank_successors(
+    specs: &[Spec],
+    offsets: &[u32],
+    successors: &mut [u32],
+) -> Result<(), GraphError> {
     let order = topological_order(specs, offsets, successors)?;
     let mut ranks = vec![0u64; specs.len()];
     for &node in order.iter().rev() {
@@ -206,8 +231,9 @@ fn topological_order(
     successors: &[u32],
 ) -> Result<Vec<u32>, GraphError> {
     let mut missing: Vec<u32> = specs.iter().map(|spec| spec.after.len() as u32).collect();
-    let mut order: Vec<u32> =
-        (0..specs.len() as u32).filter(|&node| missing[node as usize] == 0).collect();
+    let mut order: Vec<u32> = (0..specs.len() as u32)
+        .filter(|&node| missing[node as usize] == 0)
+        .collect();
     let mut done = 0;
     while let Some(&node) = order.get(done) {
         done += 1;
@@ -220,7 +246,9 @@ fn topological_order(
     }
     match missing.iter().position(|&count| count > 0) {
         None => Ok(order),
-        Some(stuck) => Err(GraphError::Cycle { path: cycle_through(specs, &missing, stuck) }),
+        Some(stuck) => Err(GraphError::Cycle {
+            path: cycle_through(specs, &missing, stuck),
+        }),
     }
 }
 
@@ -236,7 +264,10 @@ fn cycle_through(specs: &[Spec], missing: &[u32], stuck: usize) -> Vec<String> {
         let before = specs[node].after.iter().find(stuck_before);
         node = *before.expect("a stuck task has a stuck predecessor") as usize;
     }
-    let mut path: Vec<_> = walk[seen_at[&node]..].iter().map(|&n| specs[n].name.clone()).collect();
+    let mut path: Vec<_> = walk[seen_at[&node]..]
+        .iter()
+        .map(|&n| specs[n].name.clone())
+        .collect();
     path.push(specs[node].name.clone());
     path.reverse();
     path
@@ -253,8 +284,16 @@ fn freeze(specs: Vec<Spec>, offsets: Vec<u32>, successors: Vec<u32>) -> Inner {
         &mut vec![0; 2 * nodes],
     );
     let plan = plan.expect("the edges were checked");
-    let (names, bodies) = specs.into_iter().map(|spec| (spec.name.into_boxed_str(), spec.body)).unzip::<_, _, Vec<_>, Vec<_>>();
-    Inner { plan, names: names.into(), bodies: bodies.into(), states: States::default() }
+    let (names, bodies) = specs
+        .into_iter()
+        .map(|spec| (spec.name.into_boxed_str(), spec.body))
+        .unzip::<_, _, Vec<_>, Vec<_>>();
+    Inner {
+        plan,
+        names: names.into(),
+        bodies: bodies.into(),
+        states: States::default(),
+    }
 }
 
 /// A frozen graph of tasks. Cheap to clone; clones are the same graph.
@@ -289,13 +328,19 @@ impl Graph {
     /// The tasks that run after the task `index`, the most urgent first.
     pub fn successors(&self, index: usize) -> impl Iterator<Item = usize> + '_ {
         let node = u32::try_from(index).unwrap_or(u32::MAX);
-        self.inner.plan.successors(node).iter().map(|&node| node as usize)
+        self.inner
+            .plan
+            .successors(node)
+            .iter()
+            .map(|&node| node as usize)
     }
 }
 
 impl fmt::Debug for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Graph").field("tasks", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Graph")
+            .field("tasks", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -313,11 +358,16 @@ mod tests {
         a.after([c]);
         builder.task("end", || ()).after([c]);
         let error = builder.build().unwrap_err();
-        let GraphError::Cycle { path } = &error else { panic!("{error}") };
+        let GraphError::Cycle { path } = &error else {
+            panic!("{error}")
+        };
         assert_eq!(path.len(), 4);
         assert_eq!(path.first(), path.last());
         let joined = path.join(" ");
-        assert!(["a b c a", "b c a b", "c a b c"].contains(&joined.as_str()), "{joined}");
+        assert!(
+            ["a b c a", "b c a b", "c a b c"].contains(&joined.as_str()),
+            "{joined}"
+        );
     }
 
     #[test]
@@ -335,7 +385,10 @@ mod tests {
         builder.task("twin", || ());
         builder.task("twin", || ());
         let name = "twin".to_owned();
-        assert_eq!(builder.build().unwrap_err(), GraphError::DuplicateName { name });
+        assert_eq!(
+            builder.build().unwrap_err(),
+            GraphError::DuplicateName { name }
+        );
 
         let (one, other) = (Builder::new(), Builder::new());
         let stranger = other.task("stranger", || ());

@@ -54,11 +54,18 @@ impl RunReport {
         timed: bool,
     ) -> Self {
         state.errors.sort_unstable_by_key(|&(node, _)| node);
-        RunReport { graph, state: Some(state), makespan, timed }
+        RunReport {
+            graph,
+            state: Some(state),
+            makespan,
+            timed,
+        }
     }
 
     fn state(&self) -> &RunState {
-        self.state.as_ref().expect("the state is there until the drop")
+        self.state
+            .as_ref()
+            .expect("the state is there until the drop")
     }
 
     /// The time from the run's start to its end.
@@ -68,17 +75,24 @@ impl RunReport {
 
     /// Whether all tasks succeeded.
     pub fn is_ok(&self) -> bool {
-        self.tasks().all(|task| matches!(task.outcome(), Outcome::Ok))
+        self.tasks()
+            .all(|task| matches!(task.outcome(), Outcome::Ok))
     }
 
     /// All tasks, in the order in which they were added to the builder.
     pub fn tasks(&self) -> impl ExactSizeIterator<Item = TaskReport<'_>> {
-        (0..self.graph.names.len()).map(|index| TaskReport { report: self, index: index as u32 })
+        (0..self.graph.names.len()).map(|index| TaskReport {
+            report: self,
+            index: index as u32,
+        })
     }
 
     /// The task `index`, if there is one.
     pub fn task(&self, index: usize) -> Option<TaskReport<'_>> {
-        (index < self.graph.names.len()).then_some(TaskReport { report: self, index: index as u32 })
+        (index < self.graph.names.len()).then_some(TaskReport {
+            report: self,
+            index: index as u32,
+        })
     }
 }
 
@@ -96,15 +110,21 @@ impl<'r> TaskReport<'r> {
     /// How it ended.
     pub fn outcome(&self) -> Outcome<'r> {
         let state = self.report.state();
-        match state.run.outcome(self.index).expect("each task ends in each run") {
+        match state
+            .run
+            .outcome(self.index)
+            .expect("each task ends in each run")
+        {
             CoreOutcome::Ok => Outcome::Ok,
-            CoreOutcome::Skipped { root_cause } => {
-                Outcome::Skipped { root_cause: root_cause as usize }
-            }
+            CoreOutcome::Skipped { root_cause } => Outcome::Skipped {
+                root_cause: root_cause as usize,
+            },
             CoreOutcome::Cancelled => Outcome::Cancelled,
             CoreOutcome::TimedOut => Outcome::TimedOut,
             _ => {
-                let place = state.errors.binary_search_by_key(&self.index, |&(node, _)| node);
+                let place = state
+                    .errors
+                    .binary_search_by_key(&self.index, |&(node, _)| node);
                 Outcome::Failed(&state.errors[place.expect("a failed task has left an error")].1)
             }
         }
@@ -117,12 +137,14 @@ impl<'r> TaskReport<'r> {
 
     /// When it started, since the run's start, if it ran and times were recorded.
     pub fn start(&self) -> Option<Duration> {
-        self.times().map(|(_, start_ns, _)| Duration::from_nanos(start_ns))
+        self.times()
+            .map(|(_, start_ns, _)| Duration::from_nanos(start_ns))
     }
 
     /// When it ended, since the run's start, if it ran and times were recorded.
     pub fn end(&self) -> Option<Duration> {
-        self.times().map(|(.., end_ns)| Duration::from_nanos(end_ns))
+        self.times()
+            .map(|(.., end_ns)| Duration::from_nanos(end_ns))
     }
 
     fn times(&self) -> Option<(WorkerId, u64, u64)> {
@@ -143,7 +165,10 @@ impl Drop for RunReport {
 
 impl fmt::Debug for TaskReport<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TaskReport").field("name", &self.name()).field("outcome", &self.outcome()).finish()
+        f.debug_struct("TaskReport")
+            .field("name", &self.name())
+            .field("outcome", &self.outcome())
+            .finish()
     }
 }
 

@@ -54,7 +54,10 @@ impl States {
 
     pub(super) fn give(&self, mut state: RunState) {
         state.errors.clear();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(state);
     }
 }
 
@@ -86,13 +89,18 @@ impl Times {
     fn set(&self, worker: WorkerId, start_ns: u64, end_ns: u64) {
         self.start_ns.store(start_ns, Ordering::Relaxed);
         self.end_ns.store(end_ns, Ordering::Relaxed);
-        self.worker.store(worker.index() as u32 + 1, Ordering::Relaxed);
+        self.worker
+            .store(worker.index() as u32 + 1, Ordering::Relaxed);
     }
 
     pub(super) fn get(&self) -> Option<(WorkerId, u64, u64)> {
         let worker = self.worker.load(Ordering::Relaxed).checked_sub(1)?;
         let worker = WorkerId::new(worker as usize)?;
-        Some((worker, self.start_ns.load(Ordering::Relaxed), self.end_ns.load(Ordering::Relaxed)))
+        Some((
+            worker,
+            self.start_ns.load(Ordering::Relaxed),
+            self.end_ns.load(Ordering::Relaxed),
+        ))
     }
 }
 
@@ -109,7 +117,11 @@ impl Progress<'_> {
     /// Calls a task's closure.
     #[inline]
     fn body(&self, worker: &Worker<'_>, run: &Run<Box<[Node]>>, node: u32) -> CoreOutcome {
-        if self.options.record_times { self.timed(worker, run, node) } else { self.call(run, node) }
+        if self.options.record_times {
+            self.timed(worker, run, node)
+        } else {
+            self.call(run, node)
+        }
     }
 
     fn timed(&self, worker: &Worker<'_>, run: &Run<Box<[Node]>>, node: u32) -> CoreOutcome {
@@ -140,7 +152,10 @@ impl Progress<'_> {
         if error.is::<TimedOut>() {
             return CoreOutcome::TimedOut;
         }
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).push((node, error));
+        self.errors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((node, error));
         CoreOutcome::Failed
     }
 }
@@ -154,7 +169,10 @@ impl Pool {
     /// As [`Pool::run`], with options.
     pub fn run_with(&self, graph: &Graph, options: RunOptions) -> RunReport {
         let inner = &graph.inner;
-        let mut state = inner.states.take().unwrap_or_else(|| RunState::new(inner.bodies.len()));
+        let mut state = inner
+            .states
+            .take()
+            .unwrap_or_else(|| RunState::new(inner.bodies.len()));
         state.prepare(options, inner.bodies.len());
         let RunState { run, errors, times } = &mut state;
         let progress = Progress {
@@ -168,7 +186,10 @@ impl Pool {
         let ran = self.on_worker(|worker| worker.run_graph(&inner.plan, run, &body));
         debug_assert_eq!(ran, Ok(()), "the state was made for this graph");
         let makespan = progress.start.elapsed();
-        *errors = progress.errors.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *errors = progress
+            .errors
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         RunReport::new(Arc::clone(inner), state, makespan, options.record_times)
     }
 }
