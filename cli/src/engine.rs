@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pinfold::graph::{self, GraphError, RunOptions, RunReport, TaskReport, TimedOut};
-use pinfold::{BuildError, Pool};
+use pinfold::graph::{self, GraphError, RunOptions, TaskReport, TimedOut};
+use pinfold::{BuildError, Pool, WorkerStatus};
 use pinfold_affinity::{
     Allowed, Placement, PlacementError, Plan, PlanError, PlanWarning, Policy, Topology,
     TopologyError,
@@ -17,14 +17,15 @@ use crate::args::WORKERS_LIMIT;
 use crate::record::{Outcome, RunRecord, Span, TaskRecord};
 use crate::runner::Runner;
 use crate::topology::default_workers;
-use crate::workflow::Workflow;
+use crate::workflow::{Action, Task};
+
+const _: () = assert!(WORKERS_LIMIT <= pinfold::Builder::MAX_WORKERS);
 
 /// A CPU that was never asked for.
 const UNSEEN: usize = usize::MAX;
 
 /// Why there are no workers, or no graph for them.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum EngineError {
     /// The machine cannot be read, so nothing can be placed on it.
     #[error("cannot read the machine: {0}; `pinfold topology` shows what is there")]
@@ -50,19 +51,29 @@ pub enum EngineError {
         source: PlanError,
     },
     /// The pool could not be built.
-    #[error("cannot start {workers} workers: {source}; try fewer with --workers")]
+    #[error("--workers {workers}: {source}")]
     Pool {
         /// How many were wanted.
         workers: usize,
         /// What went wrong.
         source: BuildError,
     },
+    /// A worker runs, but not where it should.
+    #[error("invalid value '{place}' for '--place <P>': worker {worker} cannot be bound: {reason}")]
+    NotBound {
+        /// What the user wrote.
+        place: String,
+        /// The worker's number.
+        worker: usize,
+        /// What the system said, and the remedy.
+        reason: String,
+    },
     /// The library refused a graph that we had checked.
     #[error("the graph was refused: {0}; please report this")]
     Graph(#[from] GraphError),
 }
 
-/// A pool of workers, placed and ready.
+/// A pool of workers, each at its place.
 pub struct Engine {
     pool: Pool,
     plan: Plan,
@@ -86,12 +97,9 @@ impl Engine {
             place: place.to_owned(),
             source,
         })?;
-        let builder = Pool::builder()
-            .workers(workers)
-            .name("pinfold")
-            .placement(placement);
-        let pool = builder.build();
-        let pool = pool.map_err(|source| EngineError::Pool { workers, source })?;
+        let pool = Pool::builder().workers(workers).placement(placement);
+        let pool = (pool.build()).map_err(|source| EngineError::Pool { workers, source })?;
+        confirm_bindings(&pool, place)?;
         Ok(Self { pool, plan })
     }
 
@@ -111,50 +119,55 @@ impl Engine {
     /// Runs each task of the runner's workflow once its parents have ended well. After a failure,
     /// `keep_going` still starts what does not depend on it.
     pub fn run(&self, runner: &Arc<Runner>, keep_going: bool) -> Result<RunRecord, EngineError> {
-        let workflow = runner.workflow();
-        let cpus: Arc<[AtomicUsize]> = workflow
-            .tasks()
-            .iter()
-            .map(|_| AtomicUsize::new(UNSEEN))
-            .collect();
+        let tasks = runner.workflow().tasks();
+        let cpus: Arc<[AtomicUsize]> = tasks.iter().map(|_| AtomicUsize::new(UNSEEN)).collect();
         let builder = graph::Builder::new();
-        let mut handles = vec![None; workflow.tasks().len()];
-        for &index in workflow.order() {
-            let task = &workflow.tasks()[index];
-            let parents = task
-                .after
-                .iter()
-                .map(|&parent| handles[parent].expect("parents come first in the order"));
+        // Added in the workflow's order, so that indices are the same on both sides.
+        let add = |(index, task): (usize, &Task)| {
             let body = body(Arc::clone(runner), Arc::clone(&cpus), index);
-            handles[index] = Some(builder.task(&task.name, body).after(parents));
+            builder.task(&task.name, body).cost(cost(&task.action))
+        };
+        let handles: Vec<_> = tasks.iter().enumerate().map(add).collect();
+        for (task, handle) in tasks.iter().zip(&handles) {
+            let _ = handle.after(task.after.iter().map(|&parent| handles[parent]));
         }
         let graph = builder.build()?;
-        let report = self
-            .pool
-            .run_with(&graph, RunOptions::new().fail_fast(!keep_going));
-        Ok(self.record(workflow, &report, &cpus))
+        let options = RunOptions::new().fail_fast(!keep_going).record_times(true);
+        let report = self.pool.run_with(&graph, options);
+        Ok(RunRecord {
+            tasks: report.tasks().zip(&*cpus).map(task_record).collect(),
+            bindings: self.bindings(),
+            makespan: report.makespan(),
+        })
     }
 
     fn bindings(&self) -> Vec<Option<String>> {
-        let bound = |worker| self.plan.binding(worker).map(|b| b.cpus().to_string());
-        (0..self.plan.len()).map(bound).collect()
+        let bound = |worker: WorkerStatus| Some(worker.binding?.cpus().to_string());
+        self.pool.workers().into_iter().map(bound).collect()
     }
+}
 
-    fn record(&self, workflow: &Workflow, report: &RunReport, cpus: &[AtomicUsize]) -> RunRecord {
-        let order = workflow.order();
-        // The graph's tasks are numbered in the order in which they were added.
-        let mut tasks: Vec<Option<TaskRecord>> = vec![None; order.len()];
-        for task in report.tasks() {
-            let index = order[task.index()];
-            tasks[index] = Some(task_record(&task, order, &cpus[index]));
+/// Waits until each worker has started, and refuses one that is not where `place` wants it.
+fn confirm_bindings(pool: &Pool, place: &str) -> Result<(), EngineError> {
+    // A worker is reached only after it was bound, or failed to be.
+    pool.broadcast(|_| ());
+    for worker in pool.workers() {
+        if let Some(reason) = worker.binding_error {
+            return Err(EngineError::NotBound {
+                place: place.to_owned(),
+                worker: worker.id.index(),
+                reason,
+            });
         }
-        let tasks =
-            (tasks.into_iter()).map(|task| task.expect("a report has every task of its graph"));
-        RunRecord {
-            tasks: tasks.collect(),
-            bindings: self.bindings(),
-            makespan: report.makespan(),
-        }
+    }
+    Ok(())
+}
+
+/// How long the task computes, in nanoseconds; how long a command takes is anybody's guess.
+fn cost(action: &Action) -> u64 {
+    match action {
+        Action::Compute(cpu) => u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX),
+        Action::Command(_) => 1,
     }
 }
 
@@ -175,25 +188,21 @@ fn body(
     }
 }
 
-fn task_record(task: &TaskReport<'_>, order: &[usize], cpu: &AtomicUsize) -> TaskRecord {
+fn task_record((task, cpu): (TaskReport<'_>, &AtomicUsize)) -> TaskRecord {
     let outcome = match task.outcome() {
         graph::Outcome::Ok => Outcome::Ok,
         graph::Outcome::Failed(error) => Outcome::Failed(error.to_string()),
-        graph::Outcome::Skipped { root_cause } => Outcome::Skipped {
-            root_cause: order[*root_cause],
-        },
+        graph::Outcome::Skipped { root_cause } => Outcome::Skipped { root_cause },
         graph::Outcome::Cancelled => Outcome::Cancelled,
         graph::Outcome::TimedOut => Outcome::TimedOut,
+        other => Outcome::Failed(format!("{other:?}")),
     };
-    let cpu = Some(cpu.load(Ordering::Relaxed)).filter(|&cpu| cpu != UNSEEN);
-    let span = match (task.worker(), task.start(), task.end()) {
-        (Some(worker), Some(start), Some(end)) => Some(Span {
-            worker: worker.index(),
-            cpu,
-            start,
-            end,
-        }),
-        _ => None,
-    };
+    let span = task.worker().zip(task.start()).zip(task.end());
+    let span = span.map(|((worker, start), end)| Span {
+        worker: worker.index(),
+        cpu: Some(cpu.load(Ordering::Relaxed)).filter(|&cpu| cpu != UNSEEN),
+        start,
+        end,
+    });
     TaskRecord { outcome, span }
 }

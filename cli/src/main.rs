@@ -3,7 +3,8 @@
 //! A run goes through these modules in this order: [`args`] and [`workflow`] refuse bad input;
 //! [`engine`] schedules (it alone knows the `pinfold` library); [`runner`] carries out one task, by
 //! means of [`action`], and tells [`progress`]; the engine's report becomes a [`record`], from which
-//! come the table ([`summary`]), the [`critical_path`] and the [`trace`].
+//! come the table ([`summary`]), the [`critical_path`] and the [`trace`]. What is said on standard output
+//! and standard error goes through [`print`], but for [`progress`].
 #![forbid(unsafe_code)]
 
 #[cfg(not(target_os = "linux"))]
@@ -13,6 +14,7 @@ mod action;
 mod args;
 mod critical_path;
 mod engine;
+mod print;
 mod progress;
 mod record;
 mod run;
@@ -22,12 +24,11 @@ mod topology;
 mod trace;
 mod workflow;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use pinfold_affinity::{Allowed, Topology};
 
-/// A task did not end well, or the trace of a run that is over could not be written.
+/// A task did not end well, or what the run came to could not be written.
 const FAILED: u8 = 1;
 
 /// The input was refused; nothing has run.
@@ -50,32 +51,20 @@ fn main() -> ExitCode {
 }
 
 fn show_topology() -> ExitCode {
-    match Topology::read() {
-        Ok(topology) => {
-            let text = topology::describe(&topology, &Allowed::current());
-            // Whoever closed our standard output does not want it.
-            let _ = io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
+    let topology = match Topology::read() {
+        Ok(topology) => topology,
+        Err(error) => {
+            let sentence = format!("cannot read the machine: {error}; is /sys mounted?");
+            return fail(&sentence, BAD_INPUT);
         }
-        Err(error) => fail(
-            &format!("cannot read the machine: {error}; is /sys mounted?"),
-            BAD_INPUT,
-        ),
+    };
+    match print::print(&topology::describe(&topology, &Allowed::current())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string(), FAILED),
     }
 }
 
-/// Says why on one line, whatever characters the sentence took over from a file.
 fn fail(sentence: &str, status: u8) -> ExitCode {
-    let mut line = String::from("pinfold: ");
-    for character in sentence.chars() {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    line.push('\n');
-    // If standard error is closed, the status still tells.
-    let _ = io::stderr().write_all(line.as_bytes());
+    print::say(sentence);
     status.into()
 }

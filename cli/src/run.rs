@@ -1,7 +1,8 @@
 //! `pinfold run`: everything that can be refused is refused before the first task starts.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,15 +10,15 @@ use crate::action::children::Children;
 use crate::action::open_files::{self, TooFew};
 use crate::args::RunArguments;
 use crate::engine::{Engine, EngineError};
+use crate::print::{NotPrinted, print, say};
 use crate::progress::Progress;
 use crate::record::{Outcome, RunRecord};
 use crate::runner::Runner;
 use crate::workflow::{self, Action, LoadError, Task, Workflow};
 use crate::{summary, trace};
 
-/// Why a run did not take place, or (the last) its trace did not.
+/// Why a run did not take place, or (the last two) what it came to could not be written.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum RunError {
     /// The workflow file was refused.
     #[error(transparent)]
@@ -53,12 +54,15 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// The table could not be written after the run.
+    #[error(transparent)]
+    NotPrinted(#[from] NotPrinted),
 }
 
 impl RunError {
     /// Whether the run was over when this happened.
     pub fn is_after_run(&self) -> bool {
-        matches!(self, Self::TraceNotWritten { .. })
+        matches!(self, Self::TraceNotWritten { .. } | Self::NotPrinted(_))
     }
 }
 
@@ -87,9 +91,9 @@ pub fn run(arguments: &RunArguments) -> Result<bool, RunError> {
 
     show_not_run(&runner, &record);
     runner.progress().close();
-    // Whoever closed our standard output does not want the table.
-    let _ = io::stdout().write_all(summary::table(&workflow, &record).as_bytes());
+    let printed = print(&summary::table(&workflow, &record));
     trace.map_or(Ok(()), |trace| trace.write(&workflow, &record))?;
+    printed?;
     Ok(record.is_ok())
 }
 
@@ -98,8 +102,7 @@ fn is_command(task: &Task) -> bool {
 }
 
 fn warn(text: &str) {
-    // A warning that nobody can see stops nothing.
-    let _ = writeln!(io::stderr(), "pinfold: warning: {text}");
+    say(&format!("warning: {text}"));
 }
 
 /// A trace to be, created before the run so that a bad path is noticed in time.
@@ -110,11 +113,7 @@ struct TraceFile<'a> {
 
 impl<'a> TraceFile<'a> {
     fn create(path: &'a Path, workflow: &Path) -> Result<Self, RunError> {
-        // A trace that does not exist yet has no canonical path, and is not the workflow.
-        if path
-            .canonicalize()
-            .is_ok_and(|p| workflow.canonicalize().is_ok_and(|w| p == w))
-        {
+        if is_same_file(path, workflow) {
             let file = path.to_owned();
             return Err(RunError::TraceIsWorkflow { file });
         }
@@ -132,6 +131,12 @@ impl<'a> TraceFile<'a> {
             source,
         })
     }
+}
+
+/// Also under another name; a file that does not exist yet is not the same as any.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| path.metadata().map(|m| (m.dev(), m.ino()));
+    id(one).is_ok_and(|one| id(other).is_ok_and(|other| one == other))
 }
 
 /// Tasks that never ran have had no line yet.

@@ -2,6 +2,8 @@
 //!
 //! Each child leads a process group of its own: a time-out kills the whole group, and a Ctrl-C at the
 //! terminal reaches `pinfold` alone. [`Children::kill_on_signals`] therefore passes an interruption on.
+//! From then until the process ends it holds the list's lock, which every start and every end of a child
+//! needs: none starts any more, and none that it killed is reported as a failed task, or tried again.
 //! What leaves its group on purpose (`setsid`) or survives a `kill -9` of `pinfold` is out of reach.
 
 use std::io;
@@ -17,13 +19,7 @@ use signal_hook::low_level::emulate_default_handler;
 /// The process groups of the children that were started and not yet ended.
 #[derive(Debug, Default)]
 pub struct Children {
-    groups: Mutex<Groups>,
-}
-
-#[derive(Debug, Default)]
-struct Groups {
-    live: Vec<Pid>,
-    closed: bool,
+    groups: Mutex<Vec<Pid>>,
 }
 
 /// A child that leads its process group. It must be ended through [`Children::end`].
@@ -39,24 +35,19 @@ impl Children {
     /// Starts `command`, which must ask for a process group of its own.
     ///
     /// The lock is held while the process starts, so that a signal finds it either not started or
-    /// listed. Errors: what the system says, or `Interrupted` once a signal has come.
+    /// listed.
     pub fn start(&self, command: &mut Command) -> io::Result<Leader> {
         let mut groups = self.lock();
-        if groups.closed {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
         let child = command.spawn()?;
         let pid = Pid::from_child(&child);
-        groups.live.push(pid);
+        groups.push(pid);
         Ok(Leader { child, pid })
     }
 
     /// Kills whatever is left of the leader's group, waits for the leader and strikes it off the list.
     pub fn end(&self, mut leader: Leader) -> io::Result<std::process::ExitStatus> {
         kill_group(leader.pid);
-        let mut groups = self.lock();
-        groups.live.retain(|&pid| pid != leader.pid);
-        drop(groups);
+        self.lock().retain(|&pid| pid != leader.pid);
         // Only now is the id given back to the system: nobody can kill a stranger that inherits it.
         leader.child.wait()
     }
@@ -70,7 +61,8 @@ impl Children {
         let children = Arc::clone(self);
         let wait = move || {
             for signal in signals.forever() {
-                children.kill_all();
+                let groups = children.lock();
+                groups.iter().copied().for_each(kill_group);
                 // Ends the process. Should that fail, the next signal tries again.
                 let _ = emulate_default_handler(signal);
             }
@@ -81,13 +73,7 @@ impl Children {
             .map(drop)
     }
 
-    fn kill_all(&self) {
-        let mut groups = self.lock();
-        groups.closed = true;
-        groups.live.iter().copied().for_each(kill_group);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Groups> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Pid>> {
         // No holder leaves the list half changed, so a poisoned one is good.
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }

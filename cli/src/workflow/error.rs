@@ -73,7 +73,6 @@ impl fmt::Display for CyclePath {
 
 /// Why a workflow file was refused. Nothing of it has run.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum LoadError {
     /// The operating system would not give the file.
     #[error("cannot read {}: {source}; check the path and its permissions", file.display())]

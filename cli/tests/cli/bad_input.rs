@@ -188,7 +188,8 @@ fn a_file_without_a_known_extension_is_told_by_its_first_character() {
 fn a_refused_option_is_named_with_its_remedy() {
     let ground = Ground::new();
     let text = task("a", "");
-    ground.write("w.toml", &text);
+    let file = ground.write("w.toml", &text);
+    std::fs::hard_link(file, ground.path().join("linked.toml")).unwrap();
     let cases = [
         ("--workers 0", "--workers|at least one|1 to 1024"),
         ("--workers 100000", "--workers|limit is 1024"),
@@ -209,6 +210,7 @@ fn a_refused_option_is_named_with_its_remedy() {
             "no/such/folder/t.json|writable",
         ),
         ("--trace w.toml", "w.toml|another file"),
+        ("--trace linked.toml", "linked.toml|another file"),
         ("--frobnicate", "--frobnicate|--help"),
         ("second.toml", "second.toml|--help"),
     ];

@@ -1,5 +1,6 @@
 //! Command workflows: outcomes, output, retries, time limits, and no process left behind.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -158,17 +159,17 @@ fn a_timeout_is_an_outcome_and_leaves_no_process() {
 }
 
 #[test]
-fn an_interruption_leaves_no_process() {
+fn an_interruption_leaves_no_process_and_counts_as_no_failure() {
     let ground = Ground::new();
     ground.write(
         "w.toml",
-        "[[task]]\nname = 'a'\nrun = 'sleep 600 & echo $! > pid; wait'\n",
+        "[[task]]\nname = 'a'\nrun = 'sleep 600 & echo $! > pid; wait'\nretries = 9\n",
     );
-    let mut pinfold = Command::new(env!("CARGO_BIN_EXE_pinfold"))
+    let pinfold = Command::new(env!("CARGO_BIN_EXE_pinfold"))
         .args(["run", "w.toml"])
         .current_dir(ground.path())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     wait_for("the start of the sleep", || {
@@ -179,10 +180,13 @@ fn an_interruption_leaves_no_process() {
         .arg(pinfold.id().to_string())
         .status();
     assert!(sent.unwrap().success());
-    let status = pinfold.wait().unwrap();
+    let output = pinfold.wait_with_output().unwrap();
+    assert_eq!(output.status.signal(), Some(15));
+    let finished = Finished::new(output);
     assert_eq!(
-        std::os::unix::process::ExitStatusExt::signal(&status),
-        Some(15)
+        (finished.stdout.as_str(), finished.stderr.as_str()),
+        ("", ""),
+        "{finished:?}"
     );
     wait_for("the end of the sleep", || !runs(&ground.read("pid")));
 }
@@ -197,6 +201,62 @@ fn a_closed_standard_output_is_no_failure() {
         .current_dir(ground.path())
         .status();
     assert_eq!(status.unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_result_that_cannot_be_written_fails() {
+    let ground = Ground::new();
+    ground.write("w.toml", "[[task]]\nname = 'a'\nrun = 'true'\n");
+    let finished = ground.pinfold(&["run", "w.toml", "--trace", "/dev/full"]);
+    assert_eq!(finished.status, Some(1), "{finished:?}");
+    assert!(finished.row("outcomes").starts_with("1 ok"));
+    let sentence = "pinfold: cannot write the trace /dev/full: No space left";
+    assert!(finished.stderr.contains(sentence), "{finished:?}");
+
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let output = Command::new(env!("CARGO_BIN_EXE_pinfold"))
+        .arg("topology")
+        .stdout(full.unwrap())
+        .output();
+    let finished = Finished::new(output.unwrap());
+    assert_eq!(finished.status, Some(1), "{finished:?}");
+    let sentence = "pinfold: cannot write to standard output: No space left";
+    assert!(finished.stderr.starts_with(sentence), "{finished:?}");
+}
+
+#[test]
+fn the_table_shows_where_a_worker_was_bound() {
+    let ground = Ground::new();
+    ground.write("w.toml", "[[task]]\nname = 'a'\nrun = 'true'\n");
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find(|l| l.starts_with("Cpus_allowed_list:"));
+    let last = mask.unwrap().rsplit(['\t', ',', '-']).next().unwrap();
+    let finished = ground.pinfold(&["run", "w.toml", "--place", &format!("cpus={last}")]);
+    assert_eq!(finished.status, Some(0), "{finished:?}");
+    let row: Vec<&str> = finished.row("     0 ").split_whitespace().collect();
+    assert_eq!(row[..3], [last, last, "1"], "{finished:?}");
+}
+
+#[test]
+fn a_hundred_thousand_tasks_are_skipped_down_to_the_last() {
+    let ground = Ground::new();
+    let task = |n: u32| match n {
+        0 => "[[task]]\nname = 't0'\nrun = 'false'\n".to_owned(),
+        _ => format!(
+            "[[task]]\nname = 't{n}'\nrun = 'touch ran'\nafter = ['t{}']\n",
+            n - 1
+        ),
+    };
+    ground.write("w.toml", (0..100_000).map(task).collect::<String>());
+    let finished = ground.pinfold(&["run", "w.toml", "--keep-going", "--workers", "2"]);
+    assert_eq!(finished.status, Some(1));
+    assert_eq!(
+        finished.row("outcomes"),
+        "0 ok, 1 failed, 99999 skipped, 0 cancelled, 0 timed out"
+    );
+    let last = "[100000/100000] skipped t99999 (root cause: t0)\n";
+    assert!(finished.stderr.ends_with(last));
+    assert!(!ground.path().join("ran").exists());
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn a_chain_takes_at_least_its_scaled_run_times_however_many_workers_there_are() 
 }
 
 #[test]
-fn every_recording_on_three_workers_without_work() {
+fn every_recording_on_one_two_and_eight_workers() {
     with_recording(".", |folder| {
         let mut replayed = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -109,10 +109,12 @@ fn every_recording_on_three_workers_without_work() {
                 .extension()
                 .is_some_and(|extension| extension == "json")
             {
-                replay(&file, "3", "0");
+                for workers in ["1", "2", "8"] {
+                    replay(&file, workers, "0.000001");
+                }
                 replayed += 1;
             }
         }
-        assert!(replayed > 0);
+        assert!(replayed > 0, "{} has no recording", folder.display());
     });
 }
