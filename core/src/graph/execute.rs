@@ -202,13 +202,16 @@ where
     }
 
     /// Publishes what was added, but for the first, and returns that; or else a node that found
-    /// no room earlier.
+    /// no room earlier, or the newest in the deque.
     #[inline(always)]
     fn next(&mut self) -> Option<NodeIndex> {
         if !self.batch.is_empty() {
             self.publish();
         }
-        self.first.take().or_else(|| self.pop_overflow())
+        self.first
+            .take()
+            .or_else(|| self.pop_overflow())
+            .or_else(|| self.worker.pop_node(self.execution.slot?))
     }
 
     /// Publishes the batch, the most urgent to be popped first.

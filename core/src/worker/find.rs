@@ -44,11 +44,23 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         }
     }
 
+    /// Whether the next task comes from outside, if there is any.
+    #[inline(always)]
+    pub(super) fn is_outsiders_turn(&self) -> bool {
+        self.ticks.get().is_multiple_of(INJECTOR_INTERVAL)
+    }
+
+    /// Counts a task taken.
+    #[inline(always)]
+    pub(super) fn tick(&self) {
+        self.ticks.set(self.ticks.get().wrapping_add(1));
+    }
+
     #[inline]
     pub(super) fn find(&self) -> Option<Word> {
-        let ticks = self.ticks.get().wrapping_add(1);
-        self.ticks.set(ticks);
-        if ticks.is_multiple_of(INJECTOR_INTERVAL) {
+        let outsiders_turn = self.is_outsiders_turn();
+        self.tick();
+        if outsiders_turn {
             let outside = self.take_mail(|_| true).or_else(|| self.take_injected());
             if outside.is_some() {
                 return outside;
