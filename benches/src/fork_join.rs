@@ -7,9 +7,9 @@
 //! of the joins alone, while on more workers it mixes cost with speed-up and may be negative. What
 //! more workers make of it is a table of its own, in whole wall time per join.
 //!
-//! Where the linker puts these few instructions decides over a nanosecond: the same source of one
-//! peer read an overhead of 1.8, 2.6 and 3.3 ns in three builds that differed elsewhere. Compare
-//! within a build, and quote a range over several.
+//! The same source of one peer read an overhead of 1.8, 2.6 and 3.3 ns in three builds that differed
+//! elsewhere. (Code placement would explain it; that was not verified.) Compare within a build, and
+//! quote a range over several.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -2,6 +2,10 @@
 //!
 //! The spawner runs inside a worker. Time per task, entering the pool and closing the scope
 //! included.
+//!
+//! The peers' queues grow without bound. Pinfold's pool has 4096 slots, and its spawner runs a task
+//! itself while all are in use. A row with a slot per task shows the same pool with room for all;
+//! even there a worker's own queue holds 4096, and its spawner runs what does not fit.
 
 use tokio::task::JoinSet;
 

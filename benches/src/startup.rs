@@ -3,8 +3,12 @@
 //! With 1, 8 and 128 workers; the ratio line is of 128. The clock stops when the drop returns.
 //! rayon and threadpool do not wait for their threads there; chili, tokio and Pinfold do. Between
 //! runs, uncounted, the harness waits until such leftovers are gone.
+//!
+//! `bare threads` is the floor for those that wait: threads that park, are unparked and joined.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Instant;
 
 use crate::contest::{Contest, Metric};
@@ -101,9 +105,35 @@ fn tokio(workers: usize, task: fn() -> u64) -> Result<u64, Fault> {
         .map_err(|error| Fault::start("tokio", error))
 }
 
+/// What any pool pays that waits for its threads; the task is called by this thread.
+fn bare_threads(workers: usize, task: fn() -> u64) -> Result<u64, Fault> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let start = |_| {
+        let stop = Arc::clone(&stop);
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                thread::park();
+            }
+        })
+    };
+    let threads: Vec<_> = (0..workers).map(start).collect();
+    let answer = task();
+    // Relaxed: `unpark` makes it visible to the thread that returns from `park`.
+    stop.store(true, Ordering::Relaxed);
+    for thread in &threads {
+        thread.thread().unpark();
+    }
+    for thread in threads {
+        // Its panic, if any, has been printed.
+        let _ = thread.join();
+    }
+    Ok(answer)
+}
+
 /// All contenders.
 pub fn contest() -> Contest {
     let mut contenders = vec![
+        contender("bare threads", Role::Baseline, bare_threads),
         contender("threadpool", Role::Peer, threadpool),
         contender("chili", Role::Peer, chili),
         contender("rayon", Role::Peer, rayon),
@@ -124,6 +154,7 @@ pub fn run(options: &Options) -> Result<Report, Fault> {
     report
         .show(&outcome)
         .remark("rayon and threadpool do not wait for their threads when dropped; the others do")
+        .ratio_against("", "bare-threads", outcome.ratio_to("bare threads", 2, 0.0))
         .ratio("/1", outcome.ratio_to_best(0, 0.0))
         .ratio("/8", outcome.ratio_to_best(1, 0.0))
         .ratio("", outcome.ratio_to_best(2, 0.0));
@@ -136,7 +167,7 @@ mod tests {
 
     #[test]
     fn every_peer_runs_the_task() {
-        for live in [threadpool, chili, rayon, tokio] {
+        for live in [bare_threads, threadpool, chili, rayon, tokio] {
             assert_eq!(live(2, || 7).unwrap(), 7);
         }
     }

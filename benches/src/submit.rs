@@ -1,7 +1,8 @@
 //! `submit`: tiny fire-and-forget tasks from outside the pool, until all ran.
 //!
-//! One submitter, which is no worker and sleeps once it has submitted all. (Taskflow, a peer in
-//! C++, is measured elsewhere.)
+//! One submitter, which is no worker and sleeps once it has submitted all. The peers' queues grow
+//! without bound; Pinfold's pool has 4096 slots, and its submitter waits while all are in use, except
+//! where a row says that there is a slot per task. (Taskflow, a peer in C++, is measured elsewhere.)
 
 use rayon::ThreadPool as Rayon;
 use threadpool::ThreadPool;

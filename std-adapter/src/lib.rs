@@ -42,6 +42,7 @@
 //! asynchronous programs: a [`JoinHandle`] is a `Future`, but a pool is no executor of futures.
 
 mod builder;
+mod call;
 mod current;
 mod error;
 pub mod global;
