@@ -12,7 +12,7 @@ use core::task::Waker;
 
 use crate::arena::Exhausted;
 use crate::platform::{Platform, Unwind};
-use crate::scheduler::{Scheduler, SpawnError, Storage};
+use crate::scheduler::{Scheduler, SpawnError, Storage, contain};
 use crate::task::{Entered, Frame, Kind, Life, Settled, SlotIndex, TaskId, Waiter, fits};
 use crate::worker::Worker;
 
@@ -85,7 +85,7 @@ impl<S: Storage, P: Platform + Unwind> Reservation<'_, S, P> {
 
 impl<S: Storage, P: Platform + Unwind> Drop for Reservation<'_, S, P> {
     fn drop(&mut self) {
-        self.scheduler.arena.give_shared(self.index);
+        self.scheduler.give_to_everybody(self.index);
     }
 }
 
@@ -153,7 +153,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         let Some(settled) = self.arena.slot(task.index).state().cancel(task.generation) else {
             return false;
         };
-        self.settle(task.index, settled, |index| self.arena.give_shared(index));
+        self.settle(task.index, settled, |index| self.give_to_everybody(index));
         true
     }
 
@@ -180,15 +180,26 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         unsafe { self.register_waiter(ticket, Waiter::Waker(waker.clone())) }
     }
 
+    /// Takes back what [`Scheduler::register`] left, if the task has not ended. Lock-free.
+    ///
     /// # Safety
     ///
     /// The ticket is of this scheduler.
-    pub(crate) unsafe fn register_waiter<R>(&self, ticket: &mut Ticket<R>, waiter: Waiter) -> bool {
+    pub unsafe fn unregister<R>(&self, ticket: &mut Ticket<R>) {
         let slot = self.arena.slot(ticket.index);
         if slot.state().unset_waiter() {
             // SAFETY: `unset_waiter` gave the waiter back to the handle, which is `ticket`.
             drop(unsafe { slot.take_waiter() });
         }
+    }
+
+    /// # Safety
+    ///
+    /// The ticket is of this scheduler.
+    pub(crate) unsafe fn register_waiter<R>(&self, ticket: &mut Ticket<R>, waiter: Waiter) -> bool {
+        let slot = self.arena.slot(ticket.index);
+        // SAFETY: the caller's duty.
+        unsafe { self.unregister(ticket) };
         if matches!(slot.state().life(), Life::Done | Life::Cancelled) {
             // Somebody may be taking the former waiter out at this moment.
             return false;
@@ -229,7 +240,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
             }
             if let Some(free) = slot.state().leave_handle(ended.is_some()) {
                 if free {
-                    self.retire(index, |index| self.arena.give_shared(index));
+                    self.retire(index, |index| self.give_to_everybody(index));
                 }
                 return ended;
             }
@@ -239,7 +250,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     /// Drops a claimable task that was taken from a queue of a closed scheduler.
     pub(crate) fn drop_claimable(&self, index: SlotIndex) {
         let slot = self.arena.slot(index);
-        let give = |index| self.arena.give_shared(index);
+        let give = |index| self.give_to_everybody(index);
         if let Some(settled) = slot.state().cancel(slot.state().generation()) {
             self.settle(index, settled, give);
         }
@@ -264,7 +275,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
             free = slot.state().leave_waiter();
             match waiter {
                 Waiter::Worker(worker) => self.platform.unpark(worker),
-                Waiter::Waker(waker) => waker.wake(),
+                Waiter::Waker(waker) => contain::<P>(|| waker.wake()),
             }
         }
         if free {
@@ -275,7 +286,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     fn discard(&self, index: SlotIndex, give: impl FnOnce(SlotIndex)) {
         let slot = self.arena.slot(index);
         // SAFETY: a cancelled task's closure belongs to who took its entry.
-        unsafe { slot.discard() };
+        contain::<P>(|| unsafe { slot.discard() });
         if slot.state().leave_entry() {
             self.retire(index, give);
         }
@@ -313,7 +324,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         loop {
             if abandoned {
                 // SAFETY: the handle is gone, so the result is the finisher's.
-                unsafe { slot.discard_result() };
+                contain::<P>(|| unsafe { slot.discard_result() });
             }
             if let Some(settled) = slot.state().finish(abandoned) {
                 return self
@@ -381,7 +392,8 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         let index = ticket.index;
         let state = scheduler.arena.slot(index).state();
         if state.claim() {
-            return self.run_claimed(index);
+            self.run_claimed(index);
+            return self.clear_stale_entries();
         }
         self.wait_for(
             Frame::of(index),
@@ -391,6 +403,19 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 scheduler.register_waiter(ticket, Waiter::Worker(self.id()));
             },
         );
+    }
+
+    /// Takes entries out of the injector whose tasks were claimed through their handles, as far as they
+    /// are the oldest: else they would keep their slots for as long as this worker is busy.
+    fn clear_stale_entries(&self) {
+        let scheduler = self.scheduler();
+        let is_stale = |index| {
+            let slot = scheduler.arena.slot(index);
+            slot.kind() == Kind::Claimable && slot.state().life() != Life::Queued
+        };
+        while let Some(index) = scheduler.injector.pop_if(is_stale) {
+            self.enter_claimable(index);
+        }
     }
 
     /// Ends an offer that was run by a thief.

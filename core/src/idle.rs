@@ -36,7 +36,8 @@
 //!
 //! **No wake-up is swallowed.** A claim that hits a worker between S3 and S5 is a wake for one that
 //! needs none. The worker notices at S5 that its bit is gone: it was counted as searching, and leaves
-//! the search as above.
+//! the search as above. One whose bit was still there wakes another as well: before S1 it was a
+//! searcher on whom publishers may have relied.
 //!
 //! **No permit is left over.** A bit is both the announcement and the permit; it cannot count
 //! beyond one, and a wake that finds no bit leaves nothing behind.
@@ -120,11 +121,13 @@ impl Hunger {
 
     #[inline(always)]
     fn searching(self) -> usize {
-        self.0 % Self::HUNGRY
+        // Signed: a claim clears the bit first and counts afterwards, so for a moment the count may be
+        // one too low per claim. Never too high, which would be unsafe.
+        (self.0 as u16 as i16).max(0) as usize
     }
 }
 
-const _: () = assert!(WorkerId::MAX_WORKERS < Hunger::HUNGRY && usize::BITS >= 32);
+const _: () = assert!(WorkerId::MAX_WORKERS < Hunger::HUNGRY / 2 && usize::BITS >= 32);
 
 /// What sleeping came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,15 +182,30 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         );
     }
 
-    /// The search has found something. If this was the last searcher, another one is woken, for
-    /// publishers may have left their work to this one.
-    pub fn leave_search(&self, platform: &impl Platform, near: &[WorkerId]) {
-        // Relaxed: `wake` fences after it.
+    /// The search has found something. If this was the last searcher and `is_more` says that there is
+    /// more to find, another one is woken, for publishers may have left their work to this one.
+    ///
+    /// `is_more` must see all that a publisher makes public before it calls [`IdleSet::wake`].
+    pub fn leave_search(
+        &self,
+        platform: &impl Platform,
+        near: &[WorkerId],
+        is_more: impl FnOnce() -> bool,
+    ) {
+        // Release: pairs with the `sleeper_fence` of a searcher that stops after this: its last look
+        // sees what this one has put into its own deque.
+        // Weaker: the rest of a batch is missed. Model: idle::what_a_searcher_found_too_much_is_found_by_the_other.
         let before = self.hunger.fetch_sub(
             Hunger::HUNGRY + Hunger::SEARCHING,
-            order!("idle.search.leave", Relaxed),
+            order!("idle.search.leave", Release),
         );
-        if Hunger(before).searching() == 1 {
+        if Hunger(before).searching() > 1 {
+            return;
+        }
+        // Pairs with the `publisher_fence` in `wake`: a publisher that still counted this searcher
+        // has published before, and `is_more` sees it. Model: idle::a_publisher_that_relies_on_a_searcher_loses_nothing.
+        platform.sleeper_fence();
+        if is_more() {
             self.wake(platform, 1, near);
         }
     }
@@ -209,9 +227,12 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         platform.sleeper_fence();
         if let Some(found) = look() {
             if self.retract(worker, Role::Free) {
+                // Not counted as searching any more, and yet publishers may have left work to this
+                // one before it stopped, and `look` may have left more than it took.
                 self.leave_hunger();
+                self.wake(platform, 1, &[]);
             } else {
-                self.leave_search(platform, &[]);
+                self.leave_search(platform, &[], || true);
             }
             return Slept::Found(found);
         }
@@ -481,9 +502,9 @@ mod tests {
         put_to_sleep(&set, worker(2));
         set.enter_search();
         set.enter_search();
-        set.leave_search(&platform, &[]);
+        set.leave_search(&platform, &[], || true);
         assert_eq!(*platform.0.lock().unwrap(), []);
-        set.leave_search(&platform, &[]);
+        set.leave_search(&platform, &[], || true);
         assert_eq!(*platform.0.lock().unwrap(), [2]);
     }
 

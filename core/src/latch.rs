@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_last_decrement_names_the_waiter() {
-        let worker = WorkerId::new(1023).unwrap();
+        let worker = WorkerId::new(WorkerId::MAX_WORKERS - 1).unwrap();
         let latch = CountLatch::new(2);
         latch.add(1);
         assert_eq!(latch.done(2), None);

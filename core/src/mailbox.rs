@@ -1,11 +1,13 @@
-//! Tasks for one worker and no other.
+//! Lists of tasks beside a worker's deque: its mail (for it and no other), and its shelf (what it may
+//! not run while it waits, for everybody).
 //!
 //! | operation | cost | progress |
 //! |---|---|---|
 //! | [`Mailbox::post`] | one read-modify-write | lock-free |
 //! | [`Mailbox::take_all`] | one load when empty, else one read-modify-write | wait-free |
+//! | [`Mailbox::any`] | one load when empty, else a walk | wait-free, bounded by the number of slots |
 //!
-//! A stack of slots, linked through the slots, of which the worker takes everything at once. So no
+//! A stack of slots, linked through the slots, of which a taker takes everything at once. So no
 //! slot is taken singly from under another, and a top that comes back means nothing wrong.
 
 #![forbid(unsafe_code)]
@@ -50,6 +52,38 @@ impl Mailbox {
                 Err(seen) => newest = seen,
             }
         }
+    }
+
+    /// Whether any task in it is `wanted`: a hint, for the list may change meanwhile.
+    pub(crate) fn any<S: AsRef<[Slot]>>(
+        &self,
+        arena: &Arena<S>,
+        wanted: impl Fn(SlotIndex) -> bool,
+    ) -> bool {
+        // Acquire: pairs with the Release in `post`, so that the first slot's link and frame are
+        // those that were posted. A list that changes under the walk is walked wrongly, and
+        // the taker looks again at what it then owns.
+        let mut rest = self.newest.load(order!("mailbox.any.look", Acquire));
+        for _ in 0..arena.capacity() {
+            let Some(index) = rest.checked_sub(1) else {
+                return false;
+            };
+            if wanted(index) {
+                return true;
+            }
+            // Relaxed: see above.
+            rest = arena
+                .slot(index)
+                .next
+                .load(order!("mailbox.any.link", Relaxed));
+        }
+        false
+    }
+
+    /// Whether there is nothing in it: a hint.
+    pub(crate) fn is_empty(&self) -> bool {
+        // Relaxed: a hint; before sleeping it follows the `sleeper_fence`.
+        self.newest.load(order!("mailbox.empty", Relaxed)) == 0
     }
 
     /// Takes everything: the first slot (plus one) of a list in the order of posting, 0 for none.

@@ -13,7 +13,7 @@ pub struct WorkerId(u16);
 
 impl WorkerId {
     /// The largest number of workers of one scheduler.
-    pub const MAX_WORKERS: usize = 1024;
+    pub const MAX_WORKERS: usize = 2046;
 
     /// The worker numbered `index`, or `None` from [`WorkerId::MAX_WORKERS`] on.
     pub const fn new(index: usize) -> Option<Self> {

@@ -115,6 +115,7 @@ pub trait Storage {
 pub struct Seat<D> {
     pub(crate) deque: Deque<D>,
     pub(crate) mailbox: Mailbox,
+    pub(crate) shelf: Mailbox,
     pub(crate) counters: Counters,
 }
 
@@ -128,6 +129,7 @@ impl<D: AsRef<[deque::Slot]>> Seat<D> {
         Ok(Seat {
             deque: Deque::with_storage(slots)?,
             mailbox: Mailbox::new(),
+            shelf: Mailbox::new(),
             counters: Counters::new(),
         })
     }
@@ -137,7 +139,8 @@ impl<const N: usize> Seat<[deque::Slot; N]> {
     const_fn! {
         /// A seat with a deque of `N` words, a power of two.
         pub const fn fixed() -> Self {
-            Seat { deque: Deque::fixed(), mailbox: Mailbox::new(), counters: Counters::new() }
+            Seat { deque: Deque::fixed(), mailbox: Mailbox::new(),
+            shelf: Mailbox::new(), counters: Counters::new() }
         }
     }
 }
@@ -400,6 +403,20 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         // between its publication and its look at this flag.
         self.closed.store(true, order!("scheduler.close", Relaxed));
         self.idle.wake(&self.platform, usize::MAX, &[]);
+        if self.starving() {
+            // Who waits for a slot learns that it waits in vain.
+            self.platform.slots_freed(true);
+        }
+    }
+
+    /// Gives a slot back that no worker has at hand, and tells those who starve.
+    pub(crate) fn give_to_everybody(&self, index: SlotIndex) {
+        self.arena.give_shared(index);
+        // Either this sees who starves, or who starves sees the slot.
+        self.platform.publisher_fence();
+        if self.starving() {
+            self.platform.slots_freed(true);
+        }
     }
 
     /// Whether [`Scheduler::close`] was called.
@@ -472,10 +489,18 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
             Kind::Claimable => self.drop_claimable(index),
             _ => {
                 // SAFETY: the index came from the injector, so its plain closure is ours.
-                unsafe { slot.discard() };
-                self.arena.give_shared(index);
+                contain::<P>(|| unsafe { slot.discard() });
+                self.give_to_everybody(index);
             }
         }
+    }
+}
+
+/// Calls what users have written and nobody joins: a drop, a wake. A panic of theirs goes nowhere, for
+/// its payload may panic again when it is dropped.
+pub(crate) fn contain<P: Unwind>(f: impl FnOnce()) {
+    if let Err(panic) = P::catch(f) {
+        core::mem::forget(panic);
     }
 }
 

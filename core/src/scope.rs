@@ -12,12 +12,13 @@ use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 
+use crate::arena::{Arena, Exhausted};
 use crate::latch::CountLatch;
 use crate::order;
 use crate::platform::{Platform, Unwind, WorkerId};
-use crate::scheduler::{SpawnError, Storage};
+use crate::scheduler::{SpawnError, Storage, contain};
 use crate::sync::{AtomicBool, UnsafeCell};
-use crate::task::{Frame, Kind, SlotIndex, fits};
+use crate::task::{Frame, Kind, Slot, SlotIndex, fits};
 use crate::worker::Worker;
 
 /// What the latch holds until the body has ended.
@@ -49,6 +50,34 @@ pub struct Scope<'scope, S: Storage, P: Platform + Unwind> {
 // the owner after the latch; the rest is atomic or constant. Panics are `Send`.
 unsafe impl<S: Storage, P: Platform + Unwind> Sync for Scope<'_, S, P> {}
 
+/// Slots that were taken together, linked through themselves.
+#[derive(Default)]
+struct SlotList {
+    /// The first slot, plus one.
+    first: u32,
+}
+
+impl SlotList {
+    fn push<A: AsRef<[Slot]>>(&mut self, arena: &Arena<A>, index: SlotIndex) {
+        // Relaxed: the slot is ours.
+        arena
+            .slot(index)
+            .next
+            .store(self.first, order!("scope.slots.link", Relaxed));
+        self.first = index + 1;
+    }
+
+    fn pop<A: AsRef<[Slot]>>(&mut self, arena: &Arena<A>) -> Option<SlotIndex> {
+        let index = self.first.checked_sub(1)?;
+        // Relaxed: the slot is ours.
+        self.first = arena
+            .slot(index)
+            .next
+            .load(order!("scope.slots.next", Relaxed));
+        Some(index)
+    }
+}
+
 /// A scope's address on its way to a task.
 struct ScopePtr<T>(*const T);
 
@@ -78,43 +107,56 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         })
     }
 
-    /// Calls `task` once on each worker, this one included, and waits until all are done.
+    /// Calls `task` once on each of the first `workers` workers and on this one, and waits until
+    /// all are done.
     ///
-    /// While it waits, the worker also serves what others broadcast to it. If no slot is free, it
-    /// first runs queued tasks until there is one.
-    pub fn broadcast<F>(&self, task: &F)
+    /// While it waits, the worker also serves what others broadcast to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`], before anything ran, unless a slot is free for each worker.
+    pub fn broadcast<F>(&self, workers: usize, task: &F) -> Result<(), Exhausted>
     where
         F: for<'x> Fn(&Worker<'x, S, P>) + Sync,
     {
-        let wait = |scope: &Scope<'_, S, P>| {
-            self.wait_and_serve_mail(
-                scope.frame,
-                || scope.latch.is_done(),
-                || scope.latch.register(self.id()),
-            );
+        let all = || (0..workers).filter_map(WorkerId::new);
+        let Some(frame) = self.take_slot() else {
+            return Err(self.scheduler().arena.exhausted());
         };
-        let slot = loop {
+        // All or nothing: a list of the slots for the others, through their links.
+        let mut slots = SlotList::default();
+        for _ in all().filter(|&id| id != self.id()) {
             match self.take_slot() {
-                Some(slot) => break slot,
-                None => self.run_one(),
-            };
-        };
+                Some(index) => slots.push(&self.scheduler().arena, index),
+                None => {
+                    while let Some(index) = slots.pop(&self.scheduler().arena) {
+                        self.give_slot(index);
+                    }
+                    self.give_slot(frame);
+                    return Err(self.scheduler().arena.exhausted());
+                }
+            }
+        }
         self.open_scope(
-            Some(slot),
+            Some(frame),
             |scope| {
-                let all = (0..self.scheduler().workers()).filter_map(WorkerId::new);
-                for target in all.filter(|&target| target != self.id()) {
-                    while scope
-                        .spawn_on(self, target, |_, worker| task(worker))
-                        .is_err()
-                    {
-                        self.run_one();
+                for target in all().filter(|&id| id != self.id()) {
+                    let call = |_: &Scope<'_, S, P>, worker: &Worker<'_, S, P>| task(worker);
+                    if let Some(index) = slots.pop(&self.scheduler().arena) {
+                        self.post(target, scope.fill(self, index, call));
                     }
                 }
                 task(self);
             },
-            wait,
+            |scope| {
+                self.wait_and_serve_mail(
+                    scope.frame,
+                    || scope.latch.is_done(),
+                    || scope.latch.register(self.id()),
+                );
+            },
         );
+        Ok(())
     }
 
     fn open_scope<'scope, R>(
@@ -152,7 +194,11 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         // SAFETY: all tasks are done.
         let panic = scope.panic.with_mut(|panic| unsafe { (*panic).take() });
         match (result, panic) {
-            (Err(panic), _) | (Ok(_), Some(panic)) => P::resume(panic),
+            (Err(panic), other) => {
+                contain::<P>(|| drop(other));
+                P::resume(panic)
+            }
+            (Ok(_), Some(panic)) => P::resume(panic),
             (Ok(result), None) => result,
         }
     }
@@ -192,6 +238,8 @@ impl<'scope, S: Storage, P: Platform + Unwind> Scope<'scope, S, P> {
         }
         match self.slot_from(worker) {
             Some(index) => worker.publish(self.fill(worker, index, task)),
+            // The frame, too, is of this scope's scheduler.
+            None if !self.is_of(worker) => self.call(worker, task),
             None => worker.within(self.frame, || self.call(worker, task)),
         }
         Ok(())
@@ -238,9 +286,9 @@ impl<'scope, S: Storage, P: Platform + Unwind> Scope<'scope, S, P> {
         let scope = ScopePtr(&raw const *self);
         let counted = move |worker: &Worker<'_, S, P>| {
             // SAFETY: the scope waits for this task, which is counted until `count_end`.
-            let scope = unsafe { &*scope.get() };
-            scope.call(worker, task);
-            scope.count_end(worker);
+            unsafe { (*scope.get()).call(worker, task) };
+            // SAFETY: as above, up to the count.
+            unsafe { Scope::count_end(scope.get(), worker) };
         };
         // SAFETY: 1. the caller took the slot for this. 2. the scope does not end before the task
         // has, and what the task borrows outlives `'scope`. 3. the callers check that it fits.
@@ -249,26 +297,24 @@ impl<'scope, S: Storage, P: Platform + Unwind> Scope<'scope, S, P> {
     }
 
     fn slot_from(&self, worker: &Worker<'_, S, P>) -> Option<SlotIndex> {
-        let same = self.scheduler == (&raw const *worker.scheduler()).cast();
-        if self.open && same {
+        if self.open && self.is_of(worker) {
             worker.take_slot()
         } else {
             None
         }
     }
 
+    /// Whether `worker` works for the scheduler in which the scope was opened.
+    #[inline(always)]
+    fn is_of(&self, worker: &Worker<'_, S, P>) -> bool {
+        self.scheduler == (&raw const *worker.scheduler()).cast()
+    }
+
     fn call<F>(&self, worker: &Worker<'_, S, P>, task: F)
     where
         F: for<'x> FnOnce(&Self, &Worker<'x, S, P>),
     {
-        let Err(panic) = P::catch(|| task(self, worker)) else {
-            return;
-        };
-        // Relaxed: who is first is decided by this word; the panic travels with the latch.
-        if !self.panicked.swap(true, order!("scope.panicked", Relaxed)) {
-            // SAFETY: only one task gets here, and the owner reads after it is done.
-            self.panic.with_mut(|place| unsafe { *place = Some(panic) });
-        }
+        self.call_here(|scope| task(scope, worker));
     }
 
     #[inline(always)]
@@ -285,13 +331,43 @@ impl<'scope, S: Storage, P: Platform + Unwind> Scope<'scope, S, P> {
         }
     }
 
-    /// The last use of the scope by a task.
+    /// The last use of the scope by a task. By pointer, because the scope may be gone before this
+    /// returns.
+    ///
+    /// # Safety
+    ///
+    /// The task is counted, and this is its end.
     #[inline(always)]
-    fn count_end(&self, worker: &Worker<'_, S, P>) {
-        if self.counts_in_cell(worker) {
-            self.own.set(self.own.get() - 1);
-        } else if let Some(waiter) = self.latch.done(1) {
+    unsafe fn count_end(scope: *const Self, worker: &Worker<'_, S, P>) {
+        // SAFETY: until the latch counts the task off, the scope is there.
+        let in_cell = unsafe { (*scope).counts_in_cell(worker) };
+        if in_cell {
+            // SAFETY: as above; the owner is here, so the scope is not going away.
+            let own = unsafe { &(*scope).own };
+            own.set(own.get() - 1);
+            return;
+        }
+        // SAFETY: as above. The latch is one atomic word, and is not touched after it has counted.
+        if let Some(waiter) = unsafe { (*scope).latch.done(1) } {
             worker.scheduler().platform.unpark(waiter);
+        }
+    }
+
+    /// Calls `task` here and now, as one of the scope's: its panic goes to the scope.
+    pub fn call_here(&self, task: impl FnOnce(&Self)) {
+        if let Err(panic) = P::catch(|| task(self)) {
+            self.keep_panic(panic);
+        }
+    }
+
+    fn keep_panic(&self, panic: P::Panic) {
+        // Relaxed: who is first is decided by this word; the panic travels with the latch.
+        if self.panicked.swap(true, order!("scope.panicked", Relaxed)) {
+            // A payload may panic when it is dropped.
+            contain::<P>(|| drop(panic));
+        } else {
+            // SAFETY: only one task gets here, and the owner reads after it is done.
+            self.panic.with_mut(|place| unsafe { *place = Some(panic) });
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use loom::thread;
 use pinfold_core::deque::{self, Deque, Steal};
-use pinfold_core::idle::{IdleSet, Word};
+use pinfold_core::idle::{IdleSet, Slept, Word};
 use pinfold_core::injector::{Entry, Injector};
 use pinfold_core::platform::Platform;
 use pinfold_core::sync::{
@@ -62,20 +62,65 @@ impl Pool {
 
     /// Takes one item, sleeping until there is one.
     fn serve_one(&self, index: usize) {
-        while self
-            .idle
-            .sleep(&self.platform, worker(index), || self.take())
-            .is_none()
-        {
-            if self.take().is_some() {
-                return;
-            }
-        }
+        serve(&self.idle, &self.platform, index, || self.take());
+    }
+
+    /// As [`Pool::serve_one`], for a worker that waits and can help with any item.
+    fn help_with_one(&self, index: usize) {
+        help(&self.idle, &self.platform, index, || self.take());
     }
 
     fn spawn_server(self: &Arc<Self>, index: usize) -> thread::JoinHandle<()> {
         let pool = self.clone();
         thread::spawn(move || pool.serve_one(index))
+    }
+}
+
+/// What `look` finds, for a worker that has found nothing of its own.
+fn serve<const N: usize, T>(
+    idle: &IdleSet<[Word; N]>,
+    platform: &Parking,
+    index: usize,
+    look: impl Fn() -> Option<T>,
+) -> T {
+    idle.enter_search();
+    go_on_searching(idle, platform, index, look)
+}
+
+/// As `Worker::next` goes on, once it is counted as searching.
+fn go_on_searching<const N: usize, T>(
+    idle: &IdleSet<[Word; N]>,
+    platform: &Parking,
+    index: usize,
+    look: impl Fn() -> Option<T>,
+) -> T {
+    loop {
+        if let Some(found) = look() {
+            idle.leave_search(platform, &[]);
+            return found;
+        }
+        match idle.sleep(platform, worker(index), &look) {
+            Slept::Found(found) => return found,
+            Slept::Woken => {}
+        }
+    }
+}
+
+/// What `look` finds, for a worker that waits: `look` asks for the end of the wait, or for work
+/// that helps.
+fn help<const N: usize, T>(
+    idle: &IdleSet<[Word; N]>,
+    platform: &Parking,
+    index: usize,
+    look: impl Fn() -> Option<T>,
+) -> T {
+    loop {
+        idle.enter_hunger();
+        let found = idle.wait(platform, worker(index), &look);
+        idle.leave_hunger();
+        if let Some(found) = found {
+            return found;
+        }
     }
 }
 
@@ -159,8 +204,9 @@ fn two_items_published_one_by_one_wake_two_sleepers() {
     });
 }
 
-/// Worker 0 finds an item that nobody announced while it goes to sleep, and keeps it for good. If
-/// the wake for the published item hits it then, worker 1 must get that wake.
+/// Worker 0 finds something else at its last look before it sleeps, and keeps it for good. If the
+/// wake for the published item hits it then, or the publisher relied on its search, worker 1 must
+/// get that item.
 #[test]
 fn a_wake_that_is_not_needed_is_passed_on() {
     support::bounded(3, || {
@@ -168,10 +214,11 @@ fn a_wake_that_is_not_needed_is_passed_on() {
         let own = {
             let pool = pool.clone();
             thread::spawn(move || {
+                pool.idle.enter_search();
                 let found = pool
                     .idle
-                    .sleep(&pool.platform, worker(0), || Some("its own item"));
-                assert_eq!(found, Some("its own item"));
+                    .sleep(&pool.platform, worker(0), || Some("something else"));
+                assert_eq!(found, Slept::Found("something else"));
             })
         };
         let sleeper = pool.spawn_server(1);
@@ -180,6 +227,108 @@ fn a_wake_that_is_not_needed_is_passed_on() {
         own.join().unwrap();
         sleeper.join().unwrap();
         assert_eq!(pool.idle.asleep(), 0);
+    });
+}
+
+/// Both publications may rely on worker 0, which was searching before; it takes one item and works on
+/// it for good.
+#[test]
+fn the_last_searcher_that_finds_work_wakes_another_when_there_is_more() {
+    support::bounded(2, || {
+        let pool = Pool::new(2);
+        pool.idle.enter_search();
+        let searcher = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                go_on_searching(&pool.idle, &pool.platform, 0, || pool.take());
+            })
+        };
+        let sleeper = pool.spawn_server(1);
+        support::start();
+        pool.publish(1);
+        pool.publish(1);
+        searcher.join().unwrap();
+        sleeper.join().unwrap();
+        assert_eq!((pool.items.load(Relaxed), pool.idle.asleep()), (0, 0));
+    });
+}
+
+#[test]
+fn an_item_left_to_a_searcher_that_finds_something_else_is_not_lost() {
+    support::bounded(3, || {
+        let pool = Pool::new(2);
+        pool.idle.enter_search();
+        let searcher = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.idle.leave_search(&pool.platform, &[]))
+        };
+        let sleeper = pool.spawn_server(1);
+        support::start();
+        pool.publish(1);
+        searcher.join().unwrap();
+        sleeper.join().unwrap();
+        assert_eq!(pool.idle.asleep(), 0);
+    });
+}
+
+#[test]
+fn an_item_left_to_a_searcher_that_gives_up_is_not_lost() {
+    support::model(|| {
+        let pool = Pool::new(1);
+        pool.idle.enter_search();
+        let searcher = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                go_on_searching(&pool.idle, &pool.platform, 0, || pool.take());
+            })
+        };
+        support::start();
+        pool.publish(1);
+        searcher.join().unwrap();
+        assert_eq!(pool.idle.asleep(), 0);
+    });
+}
+
+/// Nobody sleeps freely; the searcher that the publisher relied on finds something else.
+#[test]
+fn an_item_left_to_a_searcher_is_found_by_a_waiter() {
+    support::bounded(3, || {
+        let pool = Pool::new(2);
+        pool.idle.enter_search();
+        let searcher = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.idle.leave_search(&pool.platform, &[]))
+        };
+        let waiter = {
+            let pool = pool.clone();
+            thread::spawn(move || pool.help_with_one(1))
+        };
+        support::start();
+        pool.publish(1);
+        searcher.join().unwrap();
+        waiter.join().unwrap();
+    });
+}
+
+/// Of two searchers one finds two items, as in a batch, and puts the second where the other looks.
+/// It is not the last, so it wakes nobody; the other must not go to sleep over it.
+#[test]
+fn what_a_searcher_found_too_much_is_found_by_the_other() {
+    support::model(|| {
+        let pool = Pool::new(2);
+        pool.idle.enter_search();
+        pool.idle.enter_search();
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                go_on_searching(&pool.idle, &pool.platform, 1, || pool.take());
+            })
+        };
+        support::start();
+        pool.items.fetch_add(1, Relaxed);
+        pool.idle.leave_search(&pool.platform, &[]);
+        other.join().unwrap();
+        assert_eq!((pool.items.load(Relaxed), pool.idle.asleep()), (0, 0));
     });
 }
 
@@ -192,9 +341,7 @@ fn a_sleeper_sees_the_shutdown() {
             let (pool, shutdown) = (pool.clone(), shutdown.clone());
             thread::spawn(move || {
                 let look = || shutdown.load(Relaxed).then_some(());
-                while look().is_none() && pool.idle.sleep(&pool.platform, worker(0), look).is_none()
-                {
-                }
+                serve(&pool.idle, &pool.platform, 0, look);
             })
         };
         support::start();
@@ -217,7 +364,7 @@ fn every_sleeper_sees_the_shutdown() {
             let (idle, platform, shutdown) = (idle.clone(), platform.clone(), shutdown.clone());
             thread::spawn(move || {
                 let look = || shutdown.load(Relaxed).then_some(());
-                while idle.sleep(&*platform, worker(index), look).is_none() {}
+                serve(&idle, &platform, index, look);
             })
         });
         support::start();
@@ -237,10 +384,11 @@ fn two_wakes_never_share_a_sleeper() {
             let pool = pool.clone();
             thread::spawn(move || {
                 let flag = || (pool.items.load(Acquire) != 0).then_some(());
+                pool.idle.enter_search();
                 let found = pool.idle.sleep(&pool.platform, worker(0), flag);
                 // One announcement is claimed by at most one wake.
                 assert_eq!(pool.idle.asleep(), 0);
-                found.is_some()
+                found == Slept::Found(())
             })
         };
         let publisher = {
@@ -271,11 +419,7 @@ fn a_sleeper_misses_nothing_in_a_deque() {
                     Steal::Taken(word) => Some(word),
                     _ => None,
                 };
-                loop {
-                    if let Some(word) = pool.idle.sleep(&pool.platform, worker(0), look) {
-                        return word;
-                    }
-                }
+                serve(&pool.idle, &pool.platform, 0, look)
             })
         };
         support::start();
@@ -292,14 +436,7 @@ fn a_sleeper_misses_nothing_in_an_injector() {
         let tasks = Arc::new(Injector::<[Entry; 2]>::fixed());
         let sleeper = {
             let (pool, tasks) = (pool.clone(), tasks.clone());
-            thread::spawn(move || {
-                loop {
-                    if let Some(index) = pool.idle.sleep(&pool.platform, worker(0), || tasks.pop())
-                    {
-                        return index;
-                    }
-                }
-            })
+            thread::spawn(move || serve(&pool.idle, &pool.platform, 0, || tasks.pop()))
         };
         support::start();
         tasks.push(1).unwrap();
@@ -321,14 +458,7 @@ fn a_producer_stopped_before_its_wake_delays_nobody_else() {
         };
         let sleeper = {
             let (pool, tasks) = (pool.clone(), tasks.clone());
-            thread::spawn(move || {
-                loop {
-                    if let Some(index) = pool.idle.sleep(&pool.platform, worker(0), || tasks.pop())
-                    {
-                        return index;
-                    }
-                }
-            })
+            thread::spawn(move || serve(&pool.idle, &pool.platform, 0, || tasks.pop()))
         };
         support::start();
         tasks.push(1).unwrap();
@@ -345,13 +475,7 @@ fn a_waiter_is_woken_for_work_when_nobody_sleeps_freely() {
         let pool = Pool::new(1);
         let waiter = {
             let pool = pool.clone();
-            thread::spawn(move || {
-                while pool
-                    .idle
-                    .wait(&pool.platform, worker(0), || pool.take())
-                    .is_none()
-                {}
-            })
+            thread::spawn(move || pool.help_with_one(0))
         };
         support::start();
         pool.publish(1);
@@ -370,7 +494,7 @@ fn a_waiter_sees_the_end_of_its_wait() {
             let (pool, ended) = (pool.clone(), ended.clone());
             thread::spawn(move || {
                 let look = || ended.load(Relaxed).then_some(());
-                assert_eq!(pool.idle.wait(&pool.platform, worker(0), look), Some(()));
+                help(&pool.idle, &pool.platform, 0, look);
             })
         };
         support::start();
@@ -389,21 +513,12 @@ fn a_wake_that_a_waiter_does_not_need_is_passed_on() {
         let ended = {
             let pool = pool.clone();
             thread::spawn(move || {
-                let found = pool
-                    .idle
-                    .wait(&pool.platform, worker(0), || Some("the end"));
-                assert_eq!(found, Some("the end"));
+                help(&pool.idle, &pool.platform, 0, || Some("the end"));
             })
         };
         let waiter = {
             let pool = pool.clone();
-            thread::spawn(move || {
-                while pool
-                    .idle
-                    .wait(&pool.platform, worker(1), || pool.take())
-                    .is_none()
-                {}
-            })
+            thread::spawn(move || pool.help_with_one(1))
         };
         support::start();
         pool.publish(1);
@@ -420,13 +535,7 @@ fn a_free_sleeper_and_a_waiter_leave_no_item_behind() {
         let pool = Pool::new(2);
         let waiter = {
             let pool = pool.clone();
-            thread::spawn(move || {
-                while pool
-                    .idle
-                    .wait(&pool.platform, worker(0), || pool.take())
-                    .is_none()
-                {}
-            })
+            thread::spawn(move || pool.help_with_one(0))
         };
         let sleeper = pool.spawn_server(1);
         support::start();
@@ -448,17 +557,13 @@ fn a_waiter_that_cannot_help_does_not_keep_the_wake() {
             let (pool, ended) = (pool.clone(), ended.clone());
             thread::spawn(move || {
                 let look = || ended.load(Relaxed).then_some(());
-                while pool.idle.wait(&pool.platform, worker(0), look).is_none() {}
+                help(&pool.idle, &pool.platform, 0, look);
             })
         };
         let helper = {
             let pool = pool.clone();
             thread::spawn(move || {
-                while pool
-                    .idle
-                    .wait(&pool.platform, worker(1), || pool.take())
-                    .is_none()
-                {}
+                pool.help_with_one(1);
                 ended.store(true, Relaxed);
                 pool.platform.unpark(worker(0));
             })

@@ -4,7 +4,6 @@ use std::fmt;
 
 use pinfold_affinity::{Allowed, Placement, Plan, Topology};
 use pinfold_core::arena::{MAGAZINE, MAX_SLOTS};
-use pinfold_core::platform::WorkerId;
 
 use crate::error::BuildError;
 use crate::platform::{PanicHandler, PanicPayload};
@@ -43,7 +42,7 @@ impl Builder {
     pub const DEFAULT_SLOTS: usize = 4096;
 
     /// The largest number of workers.
-    pub const MAX_WORKERS: usize = WorkerId::MAX_WORKERS;
+    pub const MAX_WORKERS: usize = 1024;
 
     /// The defaults: as many workers as CPUs may be used, [`Builder::DEFAULT_SLOTS`], started
     /// eagerly, placed nowhere in particular.
@@ -71,7 +70,8 @@ impl Builder {
         self
     }
 
-    /// How many tasks may be queued or running at once, at least. The memory of a slot is 128 bytes,
+    /// How many tasks may be queued, or running, or ended with their result still in a handle, at once,
+    /// at least; an open scope counts as one, too. The memory of a slot is 128 bytes,
     /// used when the slot is first used.
     pub fn slots(mut self, slots: usize) -> Self {
         self.slots = slots;
@@ -104,7 +104,7 @@ impl Builder {
     /// [`BuildError`]; threads that were started by then have ended.
     pub fn build(self) -> Result<Pool, BuildError> {
         let (workers, plan) = self.plan()?;
-        let most = MAX_SLOTS - workers * MAGAZINE as usize;
+        let most = MAX_SLOTS - (workers + 1) * MAGAZINE as usize;
         if self.slots == 0 || self.slots > most {
             return Err(BuildError::Slots {
                 given: self.slots,

@@ -42,7 +42,8 @@ impl Inner {
                 },
                 caller: thread::current(),
             };
-            let entry = Entry(&call);
+            // SAFETY: `call` is alive until it has ended, which is waited for below.
+            let entry = unsafe { Entry::new(&call) };
             match Blocked::of_pool(&self.scheduler) {
                 Some(ancestor) => ancestor.deliver(entry),
                 // SAFETY: `call` is borrowed until `ended`, which `entry` sets when it is run or
@@ -77,7 +78,11 @@ struct Blocked {
 }
 
 /// A call on its way to a blocked worker.
-struct Delivered(*const dyn Run);
+struct Delivered {
+    call: *const (),
+    /// Runs it; see [`run`].
+    run: unsafe fn(*const (), &Worker<'_>),
+}
 
 // SAFETY: a `Call` may be run on any thread: its closure and result are `Send`.
 unsafe impl Send for Delivered {}
@@ -106,17 +111,17 @@ impl Blocked {
         None
     }
 
-    fn deliver<F, R>(&self, entry: Entry<'_, F, R>)
+    fn deliver<F, R>(&self, entry: Entry<F, R>)
     where
         F: FnOnce(&Worker<'_>) -> R + Send,
         R: Send,
     {
-        let call: *const (dyn Run + '_) = entry.0;
+        let delivered = Delivered {
+            call: entry.0.cast(),
+            run: run::<F, R>,
+        };
         std::mem::forget(entry);
-        // SAFETY: only the lifetime changes. The call is alive until it has ended, and is taken
-        // out before it is run.
-        let call = unsafe { std::mem::transmute::<*const (dyn Run + '_), *const dyn Run>(call) };
-        let before = self.lock().replace(Delivered(call));
+        let before = self.lock().replace(delivered);
         debug_assert!(
             before.is_none(),
             "what calls back waits, so there is one at a time"
@@ -155,61 +160,77 @@ impl<F, R> Call<F, R> {
         // Acquire: pairs with the Release in `end`.
         while !self.ended.load(Ordering::Acquire) {
             match (blocked.take(), caller) {
-                // SAFETY: who delivered it waits for it to end.
-                (Some(Delivered(call)), Some(worker)) => unsafe { (*call).run(worker) },
+                // SAFETY: it was taken out, so it is run once, and who delivered it waits.
+                (Some(Delivered { call, run }), Some(worker)) => unsafe { run(call, worker) },
                 _ => thread::park(),
             }
         }
     }
-
-    /// Lets the caller go on. The last use of `self`.
-    fn end(&self) {
-        let caller = self.caller.clone();
-        // Release: pairs with the Acquire in `wait`.
-        self.ended.store(true, Ordering::Release);
-        caller.unpark();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<F, R>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Runs a call whose types are forgotten, and ends it.
-trait Run {
-    fn run(&self, worker: &Worker<'_>);
+/// Runs a call and ends it. By pointer, because the call may be gone before this returns.
+///
+/// # Safety
+///
+/// `call` points to a `Call<F, R>` that has not ended, and nobody else runs it.
+unsafe fn run<F: FnOnce(&Worker<'_>) -> R, R>(call: *const (), worker: &Worker<'_>) {
+    let call = call.cast::<Call<F, R>>();
+    // SAFETY: the call is there until it has ended.
+    let (state, chain) = unsafe { (&(*call).state, (*call).chain) };
+    let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = std::mem::replace(&mut *lock(), State::Running);
+    if let State::Waiting(f) = before {
+        let outer = CHAIN.replace(chain);
+        let result = Threads::catch(|| f(worker));
+        CHAIN.set(outer);
+        *lock() = State::Ended(result);
+    }
+    // SAFETY: as above.
+    unsafe { end(call) };
 }
 
-impl<F: FnOnce(&Worker<'_>) -> R, R> Run for Call<F, R> {
-    fn run(&self, worker: &Worker<'_>) {
-        let state = std::mem::replace(&mut *self.lock(), State::Running);
-        if let State::Waiting(f) = state {
-            let outer = CHAIN.replace(self.chain);
-            let result = Threads::catch(|| f(worker));
-            CHAIN.set(outer);
-            *self.lock() = State::Ended(result);
-        }
-        self.end();
-    }
+/// Lets the caller go on. The last use of the call.
+///
+/// # Safety
+///
+/// The call has not ended.
+unsafe fn end<F, R>(call: *const Call<F, R>) {
+    // SAFETY: the call is there until `ended` is set.
+    let caller = unsafe { (*call).caller.clone() };
+    // SAFETY: as above; the flag is one atomic byte. Release: pairs with the Acquire in `wait`.
+    unsafe { (*call).ended.store(true, Ordering::Release) };
+    caller.unpark();
 }
 
 /// The right to run a call; dropped, it ends the call unrun.
-struct Entry<'c, F, R>(&'c Call<F, R>);
+struct Entry<F, R>(*const Call<F, R>);
 
 // SAFETY: of the call, an entry uses the closure and the result, which are `Send`, and the chain,
 // whose members wait.
-unsafe impl<F: Send, R: Send> Send for Entry<'_, F, R> {}
+unsafe impl<F: Send, R: Send> Send for Entry<F, R> {}
 
-impl<F: FnOnce(&Worker<'_>) -> R, R> Entry<'_, F, R> {
-    fn run(self, worker: &Worker<'_>) {
-        let call = self.0;
+impl<F, R> Entry<F, R> {
+    /// # Safety
+    ///
+    /// The call is not freed before it has ended, and has one entry.
+    unsafe fn new(call: &Call<F, R>) -> Self {
+        Entry(call)
+    }
+
+    fn run(self, worker: &Worker<'_>)
+    where
+        F: FnOnce(&Worker<'_>) -> R,
+    {
+        let call = self.0.cast();
         std::mem::forget(self);
-        call.run(worker);
+        // SAFETY: duty of `new`; the one entry is used up.
+        unsafe { run::<F, R>(call, worker) };
     }
 }
 
-impl<F, R> Drop for Entry<'_, F, R> {
+impl<F, R> Drop for Entry<F, R> {
     fn drop(&mut self) {
-        self.0.end();
+        // SAFETY: duty of `new`; the call was not run.
+        unsafe { end(self.0) };
     }
 }

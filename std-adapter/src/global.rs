@@ -76,8 +76,21 @@ where
 {
     current::with(|worker| match worker {
         Some(worker) => worker.join(|_| a(), |_| b()),
-        None => pool().join(a, b),
+        None => join_outside(a, b),
     })
+}
+
+/// Out of line, so that it costs a worker's `join` nothing.
+#[cold]
+#[inline(never)]
+fn join_outside<A, B, RA, RB>(a: A, b: B) -> (RA, RB)
+where
+    A: FnOnce() -> RA + Send,
+    B: FnOnce() -> RB + Send,
+    RA: Send,
+    RB: Send,
+{
+    pool().join(a, b)
 }
 
 /// [`Pool::scope`] in the calling worker's pool, or else in the global one.

@@ -87,10 +87,7 @@ impl<R: Send + 'static> JoinHandle<R> {
             pool: Arc::clone(pool),
             ticket,
         };
-        if pool.scheduler.is_closed() {
-            // The workers may have left before the task arrived.
-            pool.as_last_worker(|_| ());
-        }
+        pool.settle_if_closed();
         Ok(handle)
     }
 
@@ -166,21 +163,26 @@ impl<R: Send + 'static> JoinHandle<R> {
 
     /// Blocks until the task has ended, or until `deadline`.
     fn wait_outside(&mut self, deadline: Option<Instant>) {
-        if self.is_finished() {
-            return;
-        }
         let doorbell = Doorbell::of_this_thread();
-        doorbell.0.rung.store(false, Ordering::Relaxed);
-        if !self.register(&doorbell.1) {
-            return;
-        }
-        // Acquire: pairs with the Release in `wake`.
-        while !doorbell.0.rung.load(Ordering::Acquire) {
-            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => thread::park(),
-                Some(Duration::ZERO) => return,
-                Some(rest) => thread::park_timeout(rest),
+        // The doorbell is the thread's: somebody else's ring only leads to another look.
+        while !self.is_finished() && self.register(&doorbell.1) {
+            // Acquire: pairs with the Release in `wake`.
+            while !doorbell.0.rung.swap(false, Ordering::Acquire) {
+                let rest = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+                match rest {
+                    None => thread::park(),
+                    Some(Duration::ZERO) => return self.unregister(),
+                    Some(rest) => thread::park_timeout(rest),
+                }
             }
+        }
+    }
+
+    fn unregister(&mut self) {
+        let scheduler = &self.pool.scheduler;
+        if let Some(tickets) = &mut self.ticket {
+            // SAFETY: the ticket is from this pool's scheduler.
+            with_ticket!(tickets, t => unsafe { scheduler.unregister(t) });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use pinfold_core::scheduler::SpawnError;
 
-use crate::current::Worker;
+use crate::current::{self, Worker};
 use crate::pool::Inner;
 
 type Boxed<'a> = Box<dyn for<'w> FnOnce(&Worker<'w>) + Send + 'a>;
@@ -44,9 +44,15 @@ impl Inner {
                 }
             };
         }
-        if self.scheduler.is_closed() {
-            // The workers may have left before the task arrived.
-            self.as_last_worker(|_| ());
+        self.settle_if_closed();
+    }
+
+    /// Runs what has just been put in, if the pool was closed meanwhile and its workers may have left.
+    /// A worker has nothing to settle: it has not left.
+    pub(crate) fn settle_if_closed(&self) {
+        let inside = current::with_worker_of(&self.scheduler, |worker| worker.is_some());
+        if self.scheduler.is_closed() && !inside {
+            self.as_last_worker(|worker| while worker.run_injected() {});
         }
     }
 }

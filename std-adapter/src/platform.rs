@@ -21,6 +21,7 @@ const RUNS_PER_WAKE: u32 = 16;
 
 pub(crate) struct Threads {
     workers: Box<[OnceLock<Thread>]>,
+    spare: Mutex<Option<Thread>>,
     start: Instant,
     freed: Mutex<u64>,
     freed_runs: AtomicU32,
@@ -32,6 +33,7 @@ impl Threads {
     pub(crate) fn new(workers: usize, panic_handler: Option<PanicHandler>) -> Self {
         Threads {
             workers: (0..workers).map(|_| OnceLock::new()).collect(),
+            spare: Mutex::new(None),
             start: Instant::now(),
             freed: Mutex::new(0),
             freed_runs: AtomicU32::new(0),
@@ -44,6 +46,12 @@ impl Threads {
     pub(crate) fn enter(&self, worker: WorkerId) {
         let entered = self.workers[worker.index()].set(std::thread::current());
         debug_assert!(entered.is_ok(), "a worker has one thread");
+    }
+
+    /// The calling thread sits in the spare seat. It never sleeps there for lack of work, but it waits,
+    /// and many threads may come one after the other.
+    pub(crate) fn enter_spare(&self) {
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
     }
 
     /// How often slots have become free for those who starve.
@@ -67,7 +75,13 @@ impl Platform for Threads {
     fn unpark(&self, worker: WorkerId) {
         // Only who has announced itself is unparked, and that comes after `enter`. The handle may
         // still be on its way to this thread, hence `wait`.
-        self.workers[worker.index()].wait().unpark();
+        if worker.index() + 1 < self.workers.len() {
+            return self.workers[worker.index()].wait().unpark();
+        }
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = &*spare {
+            thread.unpark();
+        }
     }
 
     fn now_ns(&self) -> u64 {

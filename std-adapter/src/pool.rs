@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use pinfold_affinity::{Binding, Plan, bind_current};
 use pinfold_core::arena::MAGAZINE;
@@ -17,10 +18,13 @@ use crate::handle::JoinHandle;
 use crate::platform::{PanicHandler, Threads};
 use crate::scope::Scope;
 use crate::shutdown::{Shutdown, ShutdownReport};
-use crate::storage::{Boxed, OutOfMemory, zeroed};
+use crate::storage::{Boxed, DequeMemory, OutOfMemory, zeroed};
 
 /// The most words in one worker's deque. What does not fit goes to the injector.
 const DEQUE_WORDS: usize = 4096;
+
+/// How long a broadcast waits for slots.
+const BROADCAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The size and shape of a pool.
 pub(crate) struct Layout {
@@ -37,15 +41,16 @@ pub(crate) type Bound = Result<Option<Binding>, String>;
 pub(crate) struct Inner {
     pub(crate) scheduler: Shared,
     pub(crate) layout: Layout,
-    /// Whom each worker robs, nearest first.
-    victims: Box<[Box<[WorkerId]>]>,
+    /// Used by the scheduler's seats, hence behind it: fields are dropped in this order.
+    _deque_memory: DequeMemory,
     /// What each worker's binding came to, once it has started.
     pub(crate) bound: Box<[OnceLock<Bound>]>,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
     started: OnceLock<()>,
     broadcasts: Mutex<Broadcasts>,
     broadcasts_ended: Condvar,
-    last_worker: Mutex<()>,
+    /// Whose turn it is in the seat beyond the workers': see `as_last_worker`.
+    spare_seat: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -59,33 +64,33 @@ impl Inner {
         let no_memory = |OutOfMemory { bytes }| BuildError::OutOfMemory { bytes };
         let workers = layout.workers;
         // So many may be free and out of reach in the workers' magazines.
-        let slots = layout.slots + workers * MAGAZINE as usize;
+        let slots = layout.slots + (workers + 1) * MAGAZINE as usize;
         let deque_words = layout.slots.next_power_of_two().min(DEQUE_WORDS);
-        let seat = || {
-            let words = zeroed(deque_words).map_err(no_memory)?;
-            Ok(Seat::with_storage(words).expect("a power of two"))
-        };
-        let seats = (0..workers)
-            .map(|_| seat())
-            .collect::<Result<_, BuildError>>()?;
+        // One seat more, for callers after a shutdown.
+        let deque_memory = DequeMemory::new(workers + 1, deque_words).map_err(no_memory)?;
+        // SAFETY: `Inner` drops the scheduler, and with it the seats, before the memory.
+        let parts = unsafe { deque_memory.parts() };
+        let seats = parts
+            .map(|part| Seat::with_storage(part).expect("a power of two"))
+            .collect();
         let scheduler = Scheduler::<Boxed, _>::with_storage(
             zeroed(slots).map_err(no_memory)?,
             zeroed(slots.next_power_of_two()).map_err(no_memory)?,
             seats,
-            zeroed(workers.div_ceil(WORKERS_PER_WORD)).map_err(no_memory)?,
-            Threads::new(workers, panic_handler),
+            zeroed((workers + 1).div_ceil(WORKERS_PER_WORD)).map_err(no_memory)?,
+            Threads::new(workers + 1, panic_handler),
         )
         .expect("the builder checked the numbers");
         Ok(Inner {
             scheduler,
-            victims: (0..workers).map(|worker| layout.victims(worker)).collect(),
+            _deque_memory: deque_memory,
             bound: (0..workers).map(|_| OnceLock::new()).collect(),
             layout,
             threads: Mutex::default(),
             started: OnceLock::new(),
             broadcasts: Mutex::default(),
             broadcasts_ended: Condvar::new(),
-            last_worker: Mutex::default(),
+            spare_seat: Mutex::default(),
         })
     }
 
@@ -116,7 +121,8 @@ impl Inner {
         };
         let first = self.bound[id.index()].set(bound);
         debug_assert!(first.is_ok(), "a worker starts once");
-        let worker = self.scheduler.worker(id, &self.victims[id.index()]);
+        let victims = self.layout.victims(id.index());
+        let worker = self.scheduler.worker(id, &victims);
         let worker = worker.expect("each seat is taken once");
         current::enter(&worker, || worker.run_until_closed());
     }
@@ -169,21 +175,27 @@ impl Inner {
         }
     }
 
-    /// Calls `f` as a worker of this pool, whose threads have ended or are about to, and then runs
-    /// whatever is left in the queues.
+    /// Calls `f` as a worker of this pool, which has been closed, in the seat that is kept for
+    /// callers; then runs what came in from outside after the workers had left. One caller at a time.
     #[cold]
     pub(crate) fn as_last_worker<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
-        self.join_threads();
+        current::with_outer_worker_of(&self.scheduler, |worker| match worker {
+            Some(worker) => f(worker),
+            None => self.in_spare_seat(f),
+        })
+    }
+
+    fn in_spare_seat<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
         let _turn = self
-            .last_worker
+            .spare_seat
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let first = WorkerId::new(0).expect("0 is in range");
-        let worker = self.scheduler.worker(first, &self.victims[0]);
-        let worker = worker.expect("the threads have ended, and it is our turn");
+        let id = WorkerId::new(self.layout.workers).expect("there is one seat more than workers");
+        self.scheduler.platform().enter_spare();
+        let worker = self.scheduler.worker(id, &[]).expect("it is our turn");
         current::enter(&worker, || {
             let result = f(&worker);
-            worker.run_until_closed();
+            while worker.run_one() {}
             result
         })
     }
@@ -191,8 +203,7 @@ impl Inner {
     /// Counts a broadcast; `None` after a shutdown.
     fn enter_broadcast(&self) -> Option<BroadcastEntered<'_>> {
         let mut broadcasts = self.broadcasts();
-        // A broadcast inside another one is let through: the shutdown waits for the outer one.
-        if broadcasts.closed && broadcasts.active == 0 {
+        if broadcasts.closed {
             return None;
         }
         broadcasts.active += 1;
@@ -224,7 +235,8 @@ impl Drop for BroadcastEntered<'_> {
 }
 
 impl Layout {
-    fn victims(&self, worker: usize) -> Box<[WorkerId]> {
+    /// Whom `worker` robs, nearest first.
+    fn victims(&self, worker: usize) -> Vec<WorkerId> {
         let order = match &self.plan {
             Some(plan) => plan.victim_order(worker),
             None => (1..self.workers)
@@ -368,11 +380,12 @@ impl Pool {
     /// Calls `f` once on each worker and returns the results in the workers' order.
     ///
     /// Called by a worker, it also serves what other workers broadcast meanwhile. After a shutdown it
-    /// returns an empty list.
+    /// returns an empty list. It needs a free slot for each worker.
     ///
     /// # Panics
     ///
-    /// If `f` does, after it has ended everywhere.
+    /// If `f` does, after it has ended everywhere; or if all slots stay in use for a second, because
+    /// the caller itself holds them.
     pub fn broadcast<R: Send>(&self, f: impl Fn(BroadcastContext) -> R + Sync) -> Vec<R> {
         let Some(_entered) = self.inner.enter_broadcast() else {
             return Vec::new();
@@ -380,15 +393,24 @@ impl Pool {
         let workers = self.inner.layout.workers;
         let results: Vec<Mutex<Option<R>>> = (0..workers).map(|_| Mutex::new(None)).collect();
         self.on_worker(|worker| {
-            worker.broadcast(&|worker: &Worker<'_>| {
-                let result = f(BroadcastContext {
+            let reach = |worker: &Worker<'_>| {
+                let context = BroadcastContext {
                     worker: worker.id(),
                     workers,
-                });
-                *results[worker.id().index()]
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = Some(result);
-            });
+                };
+                let result = f(context);
+                let place = &results[worker.id().index()];
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            };
+            // A slot for each worker may be a matter of waiting for the tasks that hold them.
+            let deadline = Instant::now() + BROADCAST_PATIENCE;
+            while let Err(exhausted) = worker.broadcast(workers, &reach) {
+                assert!(
+                    Instant::now() < deadline,
+                    "a broadcast finds no slots: {exhausted}"
+                );
+                thread::yield_now();
+            }
         });
         let result = |place: Mutex<Option<R>>| {
             place

@@ -31,7 +31,7 @@ impl<'scope> Scope<'scope> {
     pub fn spawn(&self, task: impl FnOnce(&Scope<'scope>) + Send + 'scope) {
         current::with(|worker| match worker {
             Some(worker) => self.spawn_by(worker, task),
-            None => task(self),
+            None => self.0.call_here(|_| task(self)),
         });
     }
 

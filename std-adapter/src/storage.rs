@@ -1,6 +1,7 @@
 //! Where a pool's scheduler lives: boxes of zeroed memory.
 
 use std::alloc::{Layout, alloc_zeroed};
+use std::ptr::NonNull;
 
 use pinfold_core::scheduler::{Seat, Storage};
 use pinfold_core::zero::ZeroInit;
@@ -13,9 +14,70 @@ pub(crate) struct Boxed;
 impl Storage for Boxed {
     type Slots = Box<[task::Slot]>;
     type Entries = Box<[injector::Entry]>;
-    type DequeSlots = Box<[deque::Slot]>;
-    type Seats = Box<[Seat<Box<[deque::Slot]>>]>;
+    type DequeSlots = DequeSlots;
+    type Seats = Box<[Seat<DequeSlots>]>;
     type Words = Box<[idle::Word]>;
+}
+
+/// The memory of all deques of a pool: one large allocation costs nothing until it is used, where many
+/// middling ones would be cleared at once.
+#[derive(Debug)]
+pub(crate) struct DequeMemory {
+    /// From `Box::into_raw`.
+    slots: NonNull<[deque::Slot]>,
+    words: usize,
+}
+
+// SAFETY: it owns the slots, as a box does, and slots are `Send` and `Sync`.
+unsafe impl Send for DequeMemory {}
+// SAFETY: as above.
+unsafe impl Sync for DequeMemory {}
+
+impl DequeMemory {
+    /// Memory for `deques` deques of `words` words.
+    pub(crate) fn new(deques: usize, words: usize) -> Result<Self, OutOfMemory> {
+        let slots = Box::into_raw(zeroed::<deque::Slot>(deques.saturating_mul(words))?);
+        // SAFETY: a box is not null.
+        let slots = unsafe { NonNull::new_unchecked(slots) };
+        Ok(DequeMemory { slots, words })
+    }
+
+    /// The part of each deque.
+    ///
+    /// # Safety
+    ///
+    /// The parts are not used after the memory was dropped.
+    pub(crate) unsafe fn parts(&self) -> impl Iterator<Item = DequeSlots> {
+        // SAFETY: the slots are alive, and only shared references to them are made.
+        let slots: &[deque::Slot] = unsafe { self.slots.as_ref() };
+        slots
+            .chunks_exact(self.words)
+            .map(|part| DequeSlots(NonNull::from(part)))
+    }
+}
+
+impl Drop for DequeMemory {
+    fn drop(&mut self) {
+        // SAFETY: `new` took the pointer from a box.
+        drop(unsafe { Box::from_raw(self.slots.as_ptr()) });
+    }
+}
+
+/// One deque's part of a [`DequeMemory`].
+#[derive(Debug)]
+pub(crate) struct DequeSlots(NonNull<[deque::Slot]>);
+
+// SAFETY: it is a shared reference to slots, which are `Sync`.
+unsafe impl Send for DequeSlots {}
+// SAFETY: as above.
+unsafe impl Sync for DequeSlots {}
+
+impl AsRef<[deque::Slot]> for DequeSlots {
+    #[inline(always)]
+    fn as_ref(&self) -> &[deque::Slot] {
+        // SAFETY: the memory outlives its parts (duty of `parts`).
+        unsafe { self.0.as_ref() }
+    }
 }
 
 /// The memory is not to be had.

@@ -230,6 +230,18 @@ where
     fn pop_overflow(&mut self) -> Option<NodeIndex> {
         let node = self.overflow.checked_sub(1)?;
         self.overflow = self.execution.run.linked(node);
+        self.share_overflow();
         Some(node)
+    }
+
+    /// Publishes one more node that found no room earlier, if there is room now.
+    #[inline]
+    fn share_overflow(&mut self) {
+        if let (Some(slot), Some(node)) = (self.execution.slot, self.overflow.checked_sub(1)) {
+            if self.worker.has_room() {
+                self.overflow = self.execution.run.linked(node);
+                self.worker.publish_nodes(slot, &mut core::iter::once(node));
+            }
+        }
     }
 }

@@ -5,17 +5,34 @@
 use super::Worker;
 use crate::deque::Steal;
 use crate::idle::Slept;
+use crate::mailbox::Mailbox;
 use crate::order;
-use crate::platform::{Platform, Unwind};
+use crate::platform::{Platform, Unwind, WorkerId};
 use crate::scheduler::{INJECTOR_INTERVAL, Storage, Word};
 use crate::sync::spin_hint;
 use crate::task::SlotIndex;
 
 /// How many looks at other workers' deques a worker spends before it goes to sleep.
-pub(super) const SEARCH_LOOKS: usize = if cfg!(pinfold_loom) { 1 } else { 512 };
+pub(super) const SEARCH_LOOKS: usize = if cfg!(pinfold_loom) { 1 } else { 128 };
 
-/// How many pauses stand between two rounds of looks.
-pub(super) const SEARCH_PAUSES: usize = if cfg!(pinfold_loom) { 0 } else { 16 };
+/// The pauses between two rounds of looks: doubled each time, so that a victim that pushes small tasks
+/// can pile up a batch before its cache lines are taken away again.
+pub(super) struct Pauses(u32);
+
+impl Pauses {
+    const FIRST: u32 = 8;
+    const MOST: u32 = 256;
+
+    pub(super) fn new() -> Self {
+        Pauses(Self::FIRST)
+    }
+
+    pub(super) fn pause(&mut self) {
+        let pauses = if crate::sync::MODEL { 0 } else { self.0 };
+        (0..pauses).for_each(|_| spin_hint());
+        self.0 = (self.0 * 2).min(Self::MOST);
+    }
+}
 
 /// What looking for work came to.
 #[derive(Debug)]
@@ -34,7 +51,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         idle.enter_search();
         loop {
             if let Some(word) = self.search() {
-                idle.leave_search(&self.scheduler.platform, self.victims);
+                idle.leave_search(&self.scheduler.platform, self.victims, || self.is_more());
                 return Found::Word(word);
             }
             match self.sleep() {
@@ -79,6 +96,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         self.take_mail(|_| true)
             .or_else(|| self.take_injected())
             .or_else(|| self.steal())
+            .or_else(|| self.take_shelved(|_| true))
     }
 
     /// The first task in this worker's mail that is `wanted`.
@@ -160,8 +178,55 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         None
     }
 
+    /// The first task on anybody's shelf that is `wanted`; what else was there goes back.
+    pub(super) fn take_shelved(&self, wanted: impl Fn(Word) -> bool) -> Option<Word> {
+        let seats = self.scheduler.seats.as_ref();
+        let ids = core::iter::once(self.id).chain(self.victims.iter().copied());
+        ids.filter_map(|id| seats.get(id.index()))
+            .find_map(|seat| self.take_from_shelf(&seat.shelf, &wanted))
+    }
+
+    fn take_from_shelf(&self, shelf: &Mailbox, wanted: &impl Fn(Word) -> bool) -> Option<Word> {
+        let arena = &self.scheduler.arena;
+        if shelf.is_empty() || !shelf.any(arena, |index| wanted(Word::task(index))) {
+            return None;
+        }
+        let mut rest = shelf.take_all(arena);
+        let mut found = None;
+        let mut left = false;
+        while let Some(index) = rest.checked_sub(1) {
+            // Relaxed: the list is ours.
+            let next = &arena.slot(index).next;
+            rest = next.load(order!("worker.shelf.next", Relaxed));
+            if found.is_none() && wanted(Word::task(index)) {
+                found = Some(Word::task(index));
+            } else {
+                shelf.post(arena, index);
+                left = true;
+            }
+        }
+        if left {
+            // Somebody may have looked while it was gone.
+            self.wake(1);
+        }
+        found
+    }
+
+    /// Whether there is anything that another worker could take.
+    fn is_more(&self) -> bool {
+        let seats = self.scheduler.seats.as_ref();
+        let has_tasks = |id: &WorkerId| {
+            let seat = seats.get(id.index());
+            seat.is_some_and(|seat| !seat.deque.is_empty() || !seat.shelf.is_empty())
+        };
+        !self.scheduler.injector.is_empty()
+            || has_tasks(&self.id)
+            || self.victims.iter().any(has_tasks)
+    }
+
     /// Looks elsewhere for a while.
     fn search(&self) -> Option<Word> {
+        let mut pauses = Pauses::new();
         for _ in 0..SEARCH_LOOKS.div_ceil(self.victims.len() + 1) {
             if let Some(word) = self.find_elsewhere() {
                 return Some(word);
@@ -169,9 +234,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
             if self.scheduler.is_closed() {
                 return None;
             }
-            for _ in 0..SEARCH_PAUSES {
-                spin_hint();
-            }
+            pauses.pause();
         }
         None
     }
@@ -185,7 +248,11 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 return Some(Found::Word(word));
             }
             if scheduler.is_closed() {
-                return Some(Found::Closed);
+                // What was accepted before the closing was published before it: once more.
+                // Model: scheduler::what_was_accepted_before_the_close_is_run.
+                scheduler.platform.sleeper_fence();
+                let left = self.find_elsewhere().map(Found::Word);
+                return Some(left.unwrap_or(Found::Closed));
             }
             if scheduler.starving() {
                 scheduler.platform.slots_freed(true);

@@ -22,7 +22,7 @@ use crate::join::Pending;
 use crate::latch::CountLatch;
 use crate::metrics::Counters;
 use crate::platform::{Platform, Unwind, WorkerId};
-use crate::scheduler::{Scheduler, SpawnError, Storage, Word, Work};
+use crate::scheduler::{Scheduler, SpawnError, Storage, Word, Work, contain};
 use crate::task::{Context, Frame, Kind, SlotIndex, fits};
 
 use find::Found;
@@ -40,6 +40,8 @@ pub struct Worker<'s, S: Storage, P> {
     /// Ended sinks of a graph run that its latch has not been told of, and the latch.
     sinks: Cell<usize>,
     sinks_latch: Cell<*const CountLatch>,
+    /// The run whose sinks they are.
+    sinks_run: Cell<SlotIndex>,
     /// Taken from the mailbox and not run yet: the first slot of a list, plus one.
     mail: Cell<u32>,
     id: WorkerId,
@@ -91,6 +93,7 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
             victims,
             sinks: Cell::new(0),
             sinks_latch: Cell::new(ptr::null()),
+            sinks_run: Cell::new(0),
             mail: Cell::new(0),
             id,
         }
@@ -153,10 +156,19 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
         Ok(())
     }
 
+    /// Runs the oldest task that came from outside, if there is any.
+    pub fn run_injected(&self) -> bool {
+        let index = self.scheduler.injector.pop();
+        if let Some(index) = index {
+            self.run(Word::task(index));
+        }
+        index.is_some()
+    }
+
     /// Calls `task` here and now; its panic goes to [`Unwind::unhandled`].
     pub fn guard<F: FnOnce(&Self)>(&self, task: F) {
         if let Err(panic) = P::catch(|| task(self)) {
-            self.scheduler.platform.unhandled(panic);
+            contain::<P>(|| self.scheduler.platform.unhandled(panic));
         }
     }
 
@@ -326,7 +338,9 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
                 }
             }
             Work::Node { run, node } => {
-                // `report_sinks` is up to the run, which may go on collecting.
+                if run != self.sinks_run.replace(run) {
+                    self.report_sinks();
+                }
                 let slot = self.scheduler.arena.slot(run);
                 // SAFETY: 1. a run's closure lives until its last node has ended, and this node
                 // has not begun. 2. as above.
@@ -351,6 +365,23 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
         self.owner.pop()?;
         self.counters.executed.bump();
         Some(node)
+    }
+
+    /// The slot of a task; for a node of a run, a slot that carries it. `None`: none is free.
+    pub(crate) fn in_a_slot(&self, word: Word) -> Option<SlotIndex> {
+        let (run, node) = match word.work() {
+            Work::Task(index) => return Some(index),
+            Work::Node { run, node } => (run, node),
+        };
+        let index = self.take_slot()?;
+        let slot = self.scheduler.arena.slot(index);
+        let frame = Frame::of(run);
+        slot.label(Kind::Plain, frame, self.depth_below(frame));
+        let carry = move |worker: &Worker<'_, S, P>| worker.run(Word::node(run, node));
+        // SAFETY: 1. the slot was just taken. 2. it borrows nothing; the run does not end before the
+        // node has. 3. two numbers fit.
+        unsafe { slot.store::<Worker<'_, S, P>, _>(carry) };
+        Some(index)
     }
 
     /// Counts an ended sink, to be told to `latch` when this worker turns to something else.

@@ -4,38 +4,44 @@
 //! nothing else**. Running anything at hand instead deadlocks users who hold a lock across the
 //! wait, and lets stacks grow without bound. What it does, in this order:
 //!
-//! 1. its own deque, newest first: a descendant is run; a detached task is moved to the injector,
-//!    where any free worker takes it; another structured task (pushed into an *outer* scope from
-//!    inside this one) is set aside and put back when the wait is over;
-//! 2. the oldest task of each victim, if it is a descendant (looked at before it is taken);
-//! 3. it counts as hungry for a while, so that running descendants may share their joins;
-//! 4. it parks; the end of what it waits for wakes it.
+//! 1. its own deque, as long as the newest task is a descendant; descendants among its mail and on
+//!    anybody's *shelf*; the oldest task of each victim, if it is a descendant (looked at before it
+//!    is taken);
+//! 2. it counts as hungry for a while, so that running descendants may share their joins;
+//! 3. before it parks, it clears its deque: descendants are run, detached tasks go to the injector,
+//!    where any free worker takes them, and structured tasks of others go to its shelf, where
+//!    everybody sees them;
+//! 4. it parks; the end of what it waits for wakes it, or work that no free sleeper could be woken for.
 //!
-//! **No deadlock.** Suppose all workers wait. A worker's queued descendants of its own wait are in its
-//! own deque (step 1 finds all of those), or were taken in a batch by a worker that was at the
-//! bottom of its stack. Consider the worker that took its bottom task last, at time *t*. Nothing that
-//! its task's tree created later than *t* was ever taken in a batch, so whatever is still queued of
-//! that tree stands in the deque of the worker that pushed it, which waits inside that tree's task
-//! and finds it by step 1. If nothing of the tree is queued, its deepest waiter waits for nothing.
+//! **No deadlock.** Suppose all workers wait. Then all are parked, with empty deques, and every queued
+//! structured task is on a shelf, or is a promoted join or a submitted task, which its waiter claims
+//! wherever it is queued. Take a waiter none of whose descendants wait. What it waits for is not
+//! running, so it is queued, hence on a shelf or claimable. It would have found it: it looked
+//! at all shelves after it had announced itself, and whoever puts a task on a shelf wakes the waiters
+//! afterwards. (Two exceptions are bounded by configuration: a node of another run stays in the
+//! deque if no slot is free to carry it to the shelf, and mail waits for its addressee.)
 
 #![forbid(unsafe_code)]
 
-use core::cell::Cell;
-
 use super::Worker;
-use super::find::{SEARCH_LOOKS, SEARCH_PAUSES};
+use super::find::{Pauses, SEARCH_LOOKS};
 use crate::deque::Steal;
-use crate::order;
 use crate::platform::{Platform, Unwind};
 use crate::scheduler::{Storage, Word, Work};
-use crate::sync::spin_hint;
-use crate::task::{Frame, SlotIndex};
+use crate::task::Frame;
 
-impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
-    /// Runs the descendants of `frame` in this worker's own deque.
+/// What a worker waits for.
+#[derive(Clone, Copy)]
+pub(super) struct Wait {
+    frame: Frame,
+    /// Whether mail need not be a descendant.
+    any_mail: bool,
+}
+
+impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
+    /// Runs the descendants of `frame` in this worker's own deque, as long as they are the newest.
     pub(crate) fn help_own(&self, frame: Frame) {
-        let aside = Aside::new(self);
-        while let Some(word) = aside.find_own(frame) {
+        while let Some(word) = self.pop_descendant(frame) {
             self.run(word);
         }
     }
@@ -43,38 +49,47 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
     /// Helps with descendants of `frame`, then parks, until `done`. Who makes `done` true unparks
     /// this worker, after `register`.
     pub(crate) fn wait_for(&self, frame: Frame, done: impl Fn() -> bool, register: impl FnOnce()) {
-        self.wait_in(Aside::new(self), frame, done, register);
+        self.wait_in(
+            Wait {
+                frame,
+                any_mail: false,
+            },
+            done,
+            register,
+        );
     }
 
-    /// As `wait_for`, and serves this worker's whole mailbox meanwhile.
+    /// As `wait_for`, and serves this worker's whole mailbox meanwhile: for one that waits for all
+    /// others, who may be waiting for it in the same way.
     pub(crate) fn wait_and_serve_mail(
         &self,
         frame: Frame,
         done: impl Fn() -> bool,
         register: impl FnOnce(),
     ) {
-        self.wait_in(Aside::serving_mail(self), frame, done, register);
+        self.wait_in(
+            Wait {
+                frame,
+                any_mail: true,
+            },
+            done,
+            register,
+        );
     }
 
-    fn wait_in(
-        &self,
-        aside: Aside<'_, 's, S, P>,
-        frame: Frame,
-        done: impl Fn() -> bool,
-        register: impl FnOnce(),
-    ) {
+    fn wait_in(&self, wait: Wait, done: impl Fn() -> bool, register: impl FnOnce()) {
         let mut register = Some(register);
         while !done() {
-            if let Some(word) = aside.find_descendant(frame) {
+            if let Some(word) = self.find_descendant(wait) {
                 self.run(word);
                 continue;
             }
             self.scheduler.idle.enter_hunger();
-            let found = self.search_descendant(&aside, frame, &done).or_else(|| {
+            let found = self.search_descendant(wait, &done).or_else(|| {
                 if let Some(register) = register.take() {
                     register();
                 }
-                self.park_waiting(&aside, frame, &done)
+                self.park_waiting(wait, &done)
             });
             self.scheduler.idle.leave_hunger();
             if let Some(Some(word)) = found {
@@ -84,42 +99,92 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
     }
 
     /// Looks for a descendant for a while. `Some(None)`: done.
-    fn search_descendant(
-        &self,
-        aside: &Aside<'_, 's, S, P>,
-        frame: Frame,
-        done: &impl Fn() -> bool,
-    ) -> Option<Option<Word>> {
+    fn search_descendant(&self, wait: Wait, done: &impl Fn() -> bool) -> Option<Option<Word>> {
+        let mut pauses = Pauses::new();
         for _ in 0..SEARCH_LOOKS.div_ceil(self.victims.len() + 1) {
             if done() {
                 return Some(None);
             }
-            if let Some(word) = aside.find_descendant(frame) {
+            if let Some(word) = self.find_descendant(wait) {
                 return Some(Some(word));
             }
-            for _ in 0..SEARCH_PAUSES {
-                spin_hint();
+            pauses.pause();
+        }
+        None
+    }
+
+    fn park_waiting(&self, wait: Wait, done: &impl Fn() -> bool) -> Option<Option<Word>> {
+        let scheduler = self.scheduler;
+        if let Some(word) = self.clear_deque(wait.frame) {
+            return Some(Some(word));
+        }
+        scheduler.arena.empty(&self.magazine);
+        scheduler.idle.wait(&scheduler.platform, self.id, || {
+            if done() {
+                return Some(None);
+            }
+            if scheduler.starving() {
+                scheduler.platform.slots_freed(true);
+            }
+            self.find_descendant(wait).map(Some)
+        })
+    }
+
+    fn find_descendant(&self, wait: Wait) -> Option<Word> {
+        let is_descendant = |word| self.is_descendant(word, wait.frame);
+        self.pop_descendant(wait.frame)
+            .or_else(|| {
+                self.report_sinks();
+                self.take_mail(|word| wait.any_mail || is_descendant(word))
+            })
+            .or_else(|| self.take_shelved(is_descendant))
+            .or_else(|| self.steal_descendant(wait.frame))
+    }
+
+    /// The newest task in this worker's deque, if it is a descendant.
+    fn pop_descendant(&self, frame: Frame) -> Option<Word> {
+        let newest = Word::from_raw(self.owner.peek()?);
+        if !self.is_descendant(newest, frame) {
+            return None;
+        }
+        self.owner.pop().map(Word::from_raw)
+    }
+
+    fn steal_descendant(&self, frame: Frame) -> Option<Word> {
+        for victim in self.victims {
+            let Some(seat) = self.scheduler.seats.as_ref().get(victim.index()) else {
+                continue;
+            };
+            let wanted = |raw| self.is_descendant(Word::from_raw(raw), frame);
+            if let Steal::Taken(raw) = seat.deque.steal_if(wanted) {
+                self.counters.steals.bump();
+                return Some(Word::from_raw(raw));
             }
         }
         None
     }
 
-    fn park_waiting(
-        &self,
-        aside: &Aside<'_, 's, S, P>,
-        frame: Frame,
-        done: &impl Fn() -> bool,
-    ) -> Option<Option<Word>> {
-        self.scheduler.arena.empty(&self.magazine);
-        self.scheduler
-            .idle
-            .wait(&self.scheduler.platform, self.id, || {
-                if done() {
-                    Some(None)
-                } else {
-                    aside.find_descendant(frame).map(Some)
-                }
-            })
+    /// Empties this worker's deque, so that nobody waits in vain for what is under something else;
+    /// stops at a descendant, which is returned.
+    fn clear_deque(&self, frame: Frame) -> Option<Word> {
+        while let Some(word) = self.owner.pop().map(Word::from_raw) {
+            if self.is_descendant(word, frame) {
+                return Some(word);
+            }
+            let Some(index) = self.in_a_slot(word) else {
+                // No slot to carry it in: it stays, for whoever steals.
+                let pushed = self.owner.push(word.raw());
+                debug_assert_eq!(pushed, Ok(()), "it was there before");
+                break;
+            };
+            if self.scheduler.arena.slot(index).frame().0 == Frame::NONE {
+                self.inject(index);
+            } else if let Some(seat) = self.scheduler.seats.as_ref().get(self.id.index()) {
+                seat.shelf.post(&self.scheduler.arena, index);
+            }
+            self.wake(1);
+        }
+        None
     }
 
     /// Whether `word` was started, directly or not, inside `ancestor`.
@@ -148,113 +213,5 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
             (frame, depth) = (next, next_depth);
         }
         true
-    }
-}
-
-/// The structured tasks that a waiting worker found above its own and may not run yet: put back
-/// when the wait is over.
-struct Aside<'w, 's, S: Storage, P: Platform + Unwind> {
-    worker: &'w Worker<'s, S, P>,
-    /// The first slot of a list, plus one; the oldest task first.
-    first: Cell<u32>,
-    /// Whether mail need not be a descendant.
-    any_mail: bool,
-}
-
-impl<'w, 's, S: Storage, P: Platform + Unwind> Aside<'w, 's, S, P> {
-    fn new(worker: &'w Worker<'s, S, P>) -> Self {
-        Aside {
-            worker,
-            first: Cell::new(0),
-            any_mail: false,
-        }
-    }
-
-    /// For a worker that waits for all others: they may be waiting for it in the same way.
-    fn serving_mail(worker: &'w Worker<'s, S, P>) -> Self {
-        Aside {
-            worker,
-            first: Cell::new(0),
-            any_mail: true,
-        }
-    }
-
-    /// A descendant of `frame`, from this worker's deque or a victim's.
-    fn find_descendant(&self, frame: Frame) -> Option<Word> {
-        let worker = self.worker;
-        let wanted = |word| self.any_mail || worker.is_descendant(word, frame);
-        self.find_own(frame)
-            .or_else(|| worker.take_mail(wanted))
-            .or_else(|| self.steal_descendant(frame))
-    }
-
-    fn find_own(&self, frame: Frame) -> Option<Word> {
-        let found = self.pop_own(frame);
-        if found.is_none() {
-            self.worker.report_sinks();
-        }
-        found
-    }
-
-    fn pop_own(&self, frame: Frame) -> Option<Word> {
-        let worker = self.worker;
-        while let Some(newest) = worker.owner.peek().map(Word::from_raw) {
-            if worker.is_descendant(newest, frame) {
-                if worker.owner.pop().is_some() {
-                    return Some(newest);
-                }
-                continue;
-            }
-            // Nodes of another run were published before this wait began, so nothing of ours
-            // lies below them.
-            let Work::Task(index) = newest.work() else {
-                return None;
-            };
-            if worker.owner.pop().is_none() {
-                continue;
-            }
-            if worker.scheduler.arena.slot(index).frame().0 == Frame::NONE {
-                worker.inject(index);
-                worker.wake(1);
-            } else {
-                self.set_aside(index);
-            }
-        }
-        None
-    }
-
-    fn steal_descendant(&self, frame: Frame) -> Option<Word> {
-        let worker = self.worker;
-        for victim in worker.victims {
-            let Some(seat) = worker.scheduler.seats.as_ref().get(victim.index()) else {
-                continue;
-            };
-            let wanted = |raw| worker.is_descendant(Word::from_raw(raw), frame);
-            if let Steal::Taken(raw) = seat.deque.steal_if(wanted) {
-                worker.counters.steals.bump();
-                return Some(Word::from_raw(raw));
-            }
-        }
-        None
-    }
-
-    fn set_aside(&self, index: SlotIndex) {
-        let slot = self.worker.scheduler.arena.slot(index);
-        // Relaxed: the task was taken; its link is this worker's.
-        slot.next
-            .store(self.first.get(), order!("worker.aside.link", Relaxed));
-        self.first.set(index + 1);
-    }
-}
-
-impl<S: Storage, P: Platform + Unwind> Drop for Aside<'_, '_, S, P> {
-    fn drop(&mut self) {
-        while let Some(index) = self.first.get().checked_sub(1) {
-            let slot = self.worker.scheduler.arena.slot(index);
-            // Relaxed: as in `set_aside`.
-            self.first
-                .set(slot.next.load(order!("worker.aside.next", Relaxed)));
-            self.worker.publish(index);
-        }
     }
 }

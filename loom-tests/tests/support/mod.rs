@@ -4,8 +4,10 @@
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread::{self, Thread};
-use pinfold_core::platform::{Platform, WorkerId};
+use pinfold_core::platform::{Platform, Unwind, WorkerId};
+use pinfold_core::scheduler::{Fixed, Scheduler};
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 /// One token per worker, as of `std::thread::park`. Without spurious returns, so that a wake-up
@@ -13,6 +15,8 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug)]
 pub struct Parking {
     places: Vec<Place>,
+    /// How often somebody outside was told of free slots. No step of the model.
+    freed: std::sync::atomic::AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -31,7 +35,13 @@ impl Parking {
         };
         Parking {
             places: (0..workers).map(place).collect(),
+            freed: std::sync::atomic::AtomicUsize::new(0),
         }
+    }
+
+    /// How often somebody outside was told of free slots.
+    pub fn freed(&self) -> usize {
+        self.freed.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
 
@@ -56,6 +66,37 @@ impl Platform for Parking {
     fn now_ns(&self) -> u64 {
         0
     }
+
+    fn slots_freed(&self, _last: bool) {
+        self.freed
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// In the models nothing panics but a failed assertion, which ends the exploration.
+impl Unwind for Parking {
+    type Panic = Infallible;
+
+    fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Infallible> {
+        Ok(f())
+    }
+
+    fn resume(panic: Infallible) -> ! {
+        match panic {}
+    }
+
+    fn unhandled(&self, panic: Infallible) {
+        match panic {}
+    }
+}
+
+/// Storage for `WORKERS` workers, `SLOTS` tasks, and deques of two words.
+pub type Small<const WORKERS: usize, const SLOTS: usize> = Fixed<WORKERS, SLOTS, 2>;
+
+/// A scheduler that lives as long as one execution.
+pub fn scheduler<const WORKERS: usize, const SLOTS: usize>()
+-> Arc<Scheduler<Small<WORKERS, SLOTS>, Parking>> {
+    Arc::new(Scheduler::fixed(Parking::new(WORKERS)))
 }
 
 /// The worker numbered `index`.
