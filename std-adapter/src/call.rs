@@ -30,6 +30,17 @@ impl Inner {
         F: FnOnce(&Worker<'_>) -> R + Send,
         R: Send,
     {
+        current::with_outer_worker_of(&self.scheduler, |worker| match worker {
+            Some(worker) => f(worker),
+            None => self.call_elsewhere(f),
+        })
+    }
+
+    fn call_elsewhere<F, R>(&self, f: F) -> R
+    where
+        F: FnOnce(&Worker<'_>) -> R + Send,
+        R: Send,
+    {
         current::with(|caller| {
             let blocked = Blocked::new(caller);
             let call = Call {
