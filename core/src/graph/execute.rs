@@ -208,10 +208,11 @@ where
         if !self.batch.is_empty() {
             self.publish();
         }
-        self.first
-            .take()
-            .or_else(|| self.pop_overflow())
-            .or_else(|| self.worker.pop_node(self.execution.slot?))
+        match self.first.take() {
+            None if self.overflow == 0 => self.worker.pop_node(self.execution.slot?),
+            None => self.pop_overflow(),
+            first => first,
+        }
     }
 
     /// Publishes the batch, the most urgent to be popped first.
@@ -226,7 +227,7 @@ where
         self.batch.clear();
     }
 
-    #[inline(always)]
+    #[cold]
     fn pop_overflow(&mut self) -> Option<NodeIndex> {
         let node = self.overflow.checked_sub(1)?;
         self.overflow = self.execution.run.linked(node);
@@ -235,7 +236,6 @@ where
     }
 
     /// Publishes one more node that found no room earlier, if there is room now.
-    #[inline]
     fn share_overflow(&mut self) {
         if let (Some(slot), Some(node)) = (self.execution.slot, self.overflow.checked_sub(1)) {
             if self.worker.has_room() {

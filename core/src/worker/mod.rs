@@ -351,7 +351,7 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
 
     /// The newest task in this worker's deque, if it is a node of `run`, and if it is not time to look
     /// elsewhere. Spares a run the way through the worker's loop and back.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn pop_node(&self, run: SlotIndex) -> Option<u32> {
         let newest = Word::from_raw(self.owner.peek()?);
         let node = match newest.work() {

@@ -147,6 +147,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         if !self.is_descendant(newest, frame) {
             return None;
         }
+        self.tick();
         self.owner.pop().map(Word::from_raw)
     }
 
