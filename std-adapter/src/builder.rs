@@ -16,7 +16,8 @@ pub enum Start {
     /// In [`Builder::build`].
     #[default]
     Eager,
-    /// When the first work arrives. Building the pool makes no thread.
+    /// When the first work arrives. Building the pool makes no thread and takes no memory; should
+    /// there be none when it is needed, the first use panics.
     Lazy,
 }
 

@@ -258,7 +258,15 @@ impl Layout {
 /// # Ok::<(), pinfold::BuildError>(())
 /// ```
 pub struct Pool {
-    pub(crate) inner: Arc<Inner>,
+    /// Empty until a lazy pool is used: then not even its memory exists.
+    inner: OnceLock<Arc<Inner>>,
+    /// What `inner` is made of.
+    recipe: Mutex<Option<Recipe>>,
+}
+
+struct Recipe {
+    layout: Layout,
+    panic_handler: Option<PanicHandler>,
 }
 
 impl Pool {
@@ -281,15 +289,48 @@ impl Pool {
         start: Start,
         panic_handler: Option<PanicHandler>,
     ) -> Result<Pool, BuildError> {
-        let pool = Pool {
-            inner: Arc::new(Inner::new(layout, panic_handler)?),
-        };
-        if start == Start::Eager {
-            pool.inner.started.get_or_init(|| ());
-            // On failure `pool` is dropped here, and ends the threads that there are.
-            pool.inner.start_threads()?;
+        if start == Start::Lazy {
+            let recipe = Some(Recipe {
+                layout,
+                panic_handler,
+            });
+            return Ok(Pool {
+                inner: OnceLock::new(),
+                recipe: Mutex::new(recipe),
+            });
         }
+        let inner = Arc::new(Inner::new(layout, panic_handler)?);
+        inner.started.get_or_init(|| ());
+        let pool = Pool {
+            inner: OnceLock::from(inner),
+            recipe: Mutex::default(),
+        };
+        // On failure `pool` is dropped here, and ends the threads that there are.
+        pool.inner().start_threads()?;
         Ok(pool)
+    }
+
+    #[inline]
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        self.inner.get_or_init(|| self.make())
+    }
+
+    /// Makes a lazy pool, as the standard library makes a vector: without memory it panics.
+    #[cold]
+    fn make(&self) -> Arc<Inner> {
+        let recipe = self
+            .recipe
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Recipe {
+            layout,
+            panic_handler,
+        } = recipe.expect("a lazy pool is made once");
+        match Inner::new(layout, panic_handler) {
+            Ok(inner) => Arc::new(inner),
+            Err(error) => panic!("a lazy pool cannot be made: {error}"),
+        }
     }
 
     /// Calls `f` on a worker of this pool and returns its result; inside `f`, the free functions
@@ -346,12 +387,12 @@ impl Pool {
     /// Called outside of the pool while all slots are in use, it waits for one; called by a
     /// worker, the worker then runs the task itself. After a shutdown the caller does.
     pub fn spawn(&self, task: impl FnOnce() + Send + 'static) {
-        current::with_worker_of(&self.inner.scheduler, |worker| match worker {
+        current::with_worker_of(&self.inner().scheduler, |worker| match worker {
             Some(worker) => spawn_inside(worker, task),
             None => {
-                self.inner.ensure_started();
+                self.inner().ensure_started();
                 // SAFETY: the task is `'static`.
-                unsafe { self.inner.inject(move |_: &Worker<'_>| task()) };
+                unsafe { self.inner().inject(move |_: &Worker<'_>| task()) };
             }
         });
     }
@@ -373,8 +414,8 @@ impl Pool {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        self.inner.ensure_started();
-        JoinHandle::submit(&self.inner, task)
+        self.inner().ensure_started();
+        JoinHandle::submit(self.inner(), task)
     }
 
     /// Calls `f` once on each worker and returns the results in the workers' order.
@@ -387,10 +428,10 @@ impl Pool {
     /// If `f` does, after it has ended everywhere; or if all slots stay in use for a second, because
     /// the caller itself holds them.
     pub fn broadcast<R: Send>(&self, f: impl Fn(BroadcastContext) -> R + Sync) -> Vec<R> {
-        let Some(_entered) = self.inner.enter_broadcast() else {
+        let Some(_entered) = self.inner().enter_broadcast() else {
             return Vec::new();
         };
-        let workers = self.inner.layout.workers;
+        let workers = self.inner().layout.workers;
         let results: Vec<Mutex<Option<R>>> = (0..workers).map(|_| Mutex::new(None)).collect();
         self.on_worker(|worker| {
             let reach = |worker: &Worker<'_>| {
@@ -424,13 +465,13 @@ impl Pool {
     /// Takes no more tasks, deals with what was accepted as `how` says, and waits for the end of the
     /// threads. Idempotent. Called inside one of the pool's own tasks, it does not wait.
     pub fn shutdown(&self, how: Shutdown) -> ShutdownReport {
-        self.inner.shut_down(how)
+        self.inner().shut_down(how)
     }
 
     /// Calls `f` with a worker of this pool: here if this thread is one, else there.
     #[inline]
     pub(crate) fn on_worker<R: Send>(&self, f: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
-        current::with_worker_of(&self.inner.scheduler, |worker| match worker {
+        current::with_worker_of(&self.inner().scheduler, |worker| match worker {
             Some(worker) => f(worker),
             None => self.outside(f),
         })
@@ -438,8 +479,8 @@ impl Pool {
 
     #[cold]
     fn outside<R: Send>(&self, f: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
-        self.inner.ensure_started();
-        self.inner.call(f)
+        self.inner().ensure_started();
+        self.inner().call(f)
     }
 }
 
@@ -455,17 +496,21 @@ pub(crate) fn spawn_inside(worker: &Worker<'_>, task: impl FnOnce() + Send + 'st
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.inner.shut_down(Shutdown::Drain);
+        if let Some(inner) = self.inner.get() {
+            inner.shut_down(Shutdown::Drain);
+        }
     }
 }
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool")
-            .field("name", &self.inner.layout.name)
-            .field("workers", &self.inner.layout.workers)
-            .field("scheduler", &self.inner.scheduler)
-            .finish_non_exhaustive()
+        let mut pool = f.debug_struct("Pool");
+        if let Some(inner) = self.inner.get() {
+            pool.field("name", &inner.layout.name)
+                .field("workers", &inner.layout.workers)
+                .field("scheduler", &inner.scheduler);
+        }
+        pool.finish_non_exhaustive()
     }
 }
 

@@ -56,17 +56,17 @@ pub struct PoolMetrics {
 impl Pool {
     /// The state of each worker.
     pub fn workers(&self) -> Vec<WorkerStatus> {
-        self.inner
+        self.inner()
             .worker_ids()
-            .map(|id| self.inner.worker_status(id))
+            .map(|id| self.inner().worker_status(id))
             .collect()
     }
 
     /// The pool's figures.
     pub fn metrics(&self) -> PoolMetrics {
-        let scheduler = &self.inner.scheduler;
+        let scheduler = &self.inner().scheduler;
         let mut metrics = PoolMetrics {
-            workers: self.inner.layout.workers,
+            workers: self.inner().layout.workers,
             asleep: scheduler.idle().asleep(),
             injector_len: scheduler.injector().len(),
             slots: scheduler.arena().capacity(),
@@ -77,7 +77,7 @@ impl Pool {
             promotions: 0,
         };
         for counters in self
-            .inner
+            .inner()
             .worker_ids()
             .filter_map(|id| scheduler.counters(id))
         {
