@@ -53,7 +53,7 @@ impl Verdict {
 
     fn of(generation: u32, outcome: Outcome) -> Verdict {
         let (cause, code) = match outcome {
-            Outcome::Ok => (0, 1),
+            Outcome::Ok => (0, 0),
             Outcome::Failed => (0, 2),
             Outcome::TimedOut => (0, 3),
             Outcome::Skipped { root_cause } => (root_cause, 4),
@@ -74,17 +74,17 @@ impl Verdict {
         }
     }
 
-    fn outcome_in(self, generation: u32) -> Option<Outcome> {
-        Some(match self.code_in(generation) {
-            1 => Outcome::Ok,
+    /// A node of which nothing was said in this generation has succeeded.
+    fn outcome_in(self, generation: u32) -> Outcome {
+        match self.code_in(generation) {
             2 => Outcome::Failed,
             3 => Outcome::TimedOut,
             4 => Outcome::Skipped {
                 root_cause: self.cause(),
             },
             5 => Outcome::Cancelled,
-            _ => return None,
-        })
+            _ => Outcome::Ok,
+        }
     }
 }
 
@@ -144,6 +144,7 @@ impl core::error::Error for RunError {}
 /// The state of one execution at a time of one plan, over the storage `S`.
 pub struct Run<S> {
     nodes: S,
+    has_run: bool,
     generation: u32,
     /// Counts sinks that have not ended.
     pub(super) pending: CountLatch,
@@ -166,6 +167,7 @@ impl<S> Run<S> {
         const fn over(nodes: S) -> Self {
             Run {
                 nodes,
+                has_run: false,
                 generation: 0,
                 pending: CountLatch::new(0),
                 tainted: AtomicBool::new(false),
@@ -207,12 +209,20 @@ impl<S: AsRef<[Node]>> Run<S> {
             .get(node as usize)?
             .verdict
             .load(order!("graph.outcome", Relaxed));
-        Verdict(verdict).outcome_in(self.generation)
+        self.has_run
+            .then(|| Verdict(verdict).outcome_in(self.generation))
     }
 
     pub(super) fn begin(&mut self, sinks: usize) {
+        self.has_run = true;
         self.generation = self.generation.wrapping_add(1);
-        // Relaxed, all three: nobody else has the run; its first nodes are published with a queue.
+        if self.generation == 0 {
+            // Once in 2^32 runs: what was said in the generations to come was said long ago.
+            for node in self.nodes.as_ref() {
+                node.verdict.store(0, order!("graph.begin.forget", Relaxed));
+            }
+        }
+        // Relaxed, all: nobody else has the run; its first nodes are published with a queue.
         self.tainted
             .store(false, order!("graph.begin.taint", Relaxed));
         self.stopped
@@ -316,8 +326,16 @@ impl<S: AsRef<[Node]>> Run<S> {
         self.is_stopped().then_some(Outcome::Cancelled)
     }
 
+    /// Notes how `node` ended. Success needs no note, which spares the usual case a cache line.
     #[inline(always)]
     pub(super) fn record(&self, node: NodeIndex, outcome: Outcome) {
+        if outcome != Outcome::Ok {
+            self.note(node, outcome);
+        }
+    }
+
+    #[cold]
+    fn note(&self, node: NodeIndex, outcome: Outcome) {
         let verdict = Verdict::of(self.generation, outcome);
         // Relaxed: read after the run's latch.
         self.nodes.as_ref()[node as usize]
@@ -333,5 +351,42 @@ impl<S: AsRef<[Node]>> fmt::Debug for Run<S> {
             .field("generation", &self.generation)
             .field("pending", &self.pending)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(pinfold_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_verdicts_are_forgotten_when_generations_wrap() {
+        let mut run = Run::with_storage([Node::new()]);
+        assert_eq!(run.outcome(0), None);
+        run.begin(1);
+        run.record(0, Outcome::Failed);
+        assert_eq!(run.outcome(0), Some(Outcome::Failed));
+        run.begin(1);
+        assert_eq!(run.outcome(0), Some(Outcome::Ok));
+        run.generation = u32::MAX;
+        run.begin(1);
+        assert_eq!(run.generation, 0);
+        run.begin(1);
+        assert_eq!(run.generation, 1);
+        assert_eq!(run.outcome(0), Some(Outcome::Ok));
+    }
+
+    #[test]
+    fn arrivals_are_counted_on_from_run_to_run_and_over_the_wrap() {
+        let mut run = Run::with_storage([Node::new()]);
+        run.generation = u32::MAX - 1;
+        let before = run.generation.wrapping_mul(3);
+        run.nodes[0]
+            .arrived
+            .store(before, crate::sync::Ordering::Relaxed);
+        for _ in 0..4 {
+            run.begin(1);
+            let arrivals = [(); 3].map(|()| run.arrive(0, 3));
+            assert_eq!(arrivals, [false, false, true]);
+        }
     }
 }
