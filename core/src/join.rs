@@ -119,7 +119,8 @@ impl Pending {
         }
         self.skipped.set(0);
         let now_ns = now_ns();
-        if now_ns.wrapping_sub(self.last_promotion_ns.get()) < PROMOTION_INTERVAL_NS {
+        let elapsed_ns = now_ns.wrapping_sub(self.last_promotion_ns.get());
+        if elapsed_ns.checked_sub(PROMOTION_INTERVAL_NS).is_none() {
             self.skip.set((self.skip.get() * 2 + 1).min(MAX_SKIPPED));
             return false;
         }

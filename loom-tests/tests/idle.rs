@@ -60,9 +60,27 @@ impl Pool {
         .map(drop)
     }
 
+    /// As `Worker::is_more`: whether there is an item for another worker.
+    fn is_more(&self) -> bool {
+        self.items.load(Relaxed) != 0
+    }
+
+    /// Leaves the search with something that is none of the items.
+    fn leave_search(&self) {
+        self.idle
+            .leave_search(&self.platform, &[], || self.is_more());
+    }
+
     /// Takes one item, sleeping until there is one.
     fn serve_one(&self, index: usize) {
-        serve(&self.idle, &self.platform, index, || self.take());
+        self.idle.enter_search();
+        self.go_on_searching(index);
+    }
+
+    /// As [`Pool::serve_one`], for a worker that is counted as searching.
+    fn go_on_searching(&self, index: usize) {
+        let is_more = || self.is_more();
+        go_on_searching(&self.idle, &self.platform, index, || self.take(), is_more);
     }
 
     /// As [`Pool::serve_one`], for a worker that waits and can help with any item.
@@ -76,7 +94,8 @@ impl Pool {
     }
 }
 
-/// What `look` finds, for a worker that has found nothing of its own.
+/// What `look` finds, for a worker that has found nothing of its own. There is but one thing to
+/// find.
 fn serve<const N: usize, T>(
     idle: &IdleSet<[Word; N]>,
     platform: &Parking,
@@ -84,7 +103,7 @@ fn serve<const N: usize, T>(
     look: impl Fn() -> Option<T>,
 ) -> T {
     idle.enter_search();
-    go_on_searching(idle, platform, index, look)
+    go_on_searching(idle, platform, index, look, || false)
 }
 
 /// As `Worker::next` goes on, once it is counted as searching.
@@ -93,10 +112,11 @@ fn go_on_searching<const N: usize, T>(
     platform: &Parking,
     index: usize,
     look: impl Fn() -> Option<T>,
+    is_more: impl Fn() -> bool,
 ) -> T {
     loop {
         if let Some(found) = look() {
-            idle.leave_search(platform, &[]);
+            idle.leave_search(platform, &[], &is_more);
             return found;
         }
         match idle.sleep(platform, worker(index), &look) {
@@ -157,7 +177,7 @@ fn no_wakeup_is_lost_between_two_items() {
 
 #[test]
 fn no_wakeup_is_lost_by_two_publishers() {
-    support::bounded(3, || {
+    support::bounded(2, || {
         let pool = Pool::new(1);
         let publisher = {
             let pool = pool.clone();
@@ -181,12 +201,14 @@ fn no_wakeup_is_lost_by_two_publishers() {
 /// Each sleeper leaves with its item, as if it worked on it for good: both must get one.
 #[test]
 fn two_items_published_at_once_wake_two_sleepers() {
-    support::bounded(3, || {
+    support::bounded(2, || {
         let pool = Pool::new(2);
         let sleepers = [0, 1].map(|index| pool.spawn_server(index));
         support::start();
         pool.publish(2);
-        sleepers.map(|sleeper| sleeper.join().unwrap());
+        for sleeper in sleepers {
+            sleeper.join().unwrap();
+        }
         assert_eq!((pool.items.load(Relaxed), pool.idle.asleep()), (0, 0));
     });
 }
@@ -199,7 +221,9 @@ fn two_items_published_one_by_one_wake_two_sleepers() {
         support::start();
         pool.publish(1);
         pool.publish(1);
-        sleepers.map(|sleeper| sleeper.join().unwrap());
+        for sleeper in sleepers {
+            sleeper.join().unwrap();
+        }
         assert_eq!((pool.items.load(Relaxed), pool.idle.asleep()), (0, 0));
     });
 }
@@ -239,9 +263,7 @@ fn the_last_searcher_that_finds_work_wakes_another_when_there_is_more() {
         pool.idle.enter_search();
         let searcher = {
             let pool = pool.clone();
-            thread::spawn(move || {
-                go_on_searching(&pool.idle, &pool.platform, 0, || pool.take());
-            })
+            thread::spawn(move || pool.go_on_searching(0))
         };
         let sleeper = pool.spawn_server(1);
         support::start();
@@ -253,14 +275,15 @@ fn the_last_searcher_that_finds_work_wakes_another_when_there_is_more() {
     });
 }
 
+/// The searcher finds something else, and keeps it for good.
 #[test]
-fn an_item_left_to_a_searcher_that_finds_something_else_is_not_lost() {
+fn a_publisher_that_relies_on_a_searcher_loses_nothing() {
     support::bounded(3, || {
         let pool = Pool::new(2);
         pool.idle.enter_search();
         let searcher = {
             let pool = pool.clone();
-            thread::spawn(move || pool.idle.leave_search(&pool.platform, &[]))
+            thread::spawn(move || pool.leave_search())
         };
         let sleeper = pool.spawn_server(1);
         support::start();
@@ -278,9 +301,7 @@ fn an_item_left_to_a_searcher_that_gives_up_is_not_lost() {
         pool.idle.enter_search();
         let searcher = {
             let pool = pool.clone();
-            thread::spawn(move || {
-                go_on_searching(&pool.idle, &pool.platform, 0, || pool.take());
-            })
+            thread::spawn(move || pool.go_on_searching(0))
         };
         support::start();
         pool.publish(1);
@@ -297,7 +318,7 @@ fn an_item_left_to_a_searcher_is_found_by_a_waiter() {
         pool.idle.enter_search();
         let searcher = {
             let pool = pool.clone();
-            thread::spawn(move || pool.idle.leave_search(&pool.platform, &[]))
+            thread::spawn(move || pool.leave_search())
         };
         let waiter = {
             let pool = pool.clone();
@@ -320,13 +341,11 @@ fn what_a_searcher_found_too_much_is_found_by_the_other() {
         pool.idle.enter_search();
         let other = {
             let pool = pool.clone();
-            thread::spawn(move || {
-                go_on_searching(&pool.idle, &pool.platform, 1, || pool.take());
-            })
+            thread::spawn(move || pool.go_on_searching(1))
         };
         support::start();
         pool.items.fetch_add(1, Relaxed);
-        pool.idle.leave_search(&pool.platform, &[]);
+        pool.leave_search();
         other.join().unwrap();
         assert_eq!((pool.items.load(Relaxed), pool.idle.asleep()), (0, 0));
     });
@@ -356,7 +375,7 @@ fn a_sleeper_sees_the_shutdown() {
 #[test]
 fn every_sleeper_sees_the_shutdown() {
     const FAR: usize = pinfold_core::idle::WORKERS_PER_WORD;
-    support::bounded(3, || {
+    support::bounded(2, || {
         let idle = Arc::new(IdleSet::<[Word; 2]>::fixed());
         let platform = Arc::new(Parking::new(FAR + 1));
         let shutdown = Arc::new(AtomicBool::new(false));
@@ -370,7 +389,9 @@ fn every_sleeper_sees_the_shutdown() {
         support::start();
         shutdown.store(true, Relaxed);
         idle.wake(&*platform, usize::MAX, &[]);
-        sleepers.map(|sleeper| sleeper.join().unwrap());
+        for sleeper in sleepers {
+            sleeper.join().unwrap();
+        }
         assert_eq!(idle.asleep(), 0);
     });
 }
@@ -531,7 +552,7 @@ fn a_wake_that_a_waiter_does_not_need_is_passed_on() {
 /// other's wait ends on its own.
 #[test]
 fn a_free_sleeper_and_a_waiter_leave_no_item_behind() {
-    support::bounded(3, || {
+    support::bounded(2, || {
         let pool = Pool::new(2);
         let waiter = {
             let pool = pool.clone();

@@ -403,7 +403,9 @@ fn two_producers_and_two_consumers_lose_and_double_nothing() {
         };
         support::start();
         let mine = popped(&queue, 1);
-        producers.map(|producer| producer.join().unwrap());
+        for producer in producers {
+            producer.join().unwrap();
+        }
         let theirs = consumer.join().unwrap();
         let left = popped(&queue, 3);
         assert_each_once(0..2, &[&mine, &theirs, &left]);

@@ -79,7 +79,9 @@ fn the_waiter_sees_what_was_counted() {
         support::start();
         frame.wait();
         assert_eq!(frame.results(), [1, 1]);
-        counted.map(|thread| thread.join().unwrap());
+        for thread in counted {
+            thread.join().unwrap();
+        }
     });
 }
 
@@ -92,7 +94,9 @@ fn who_looks_and_finds_zero_sees_what_was_counted() {
         if frame.with_latch(CountLatch::is_done) {
             assert_eq!(frame.results(), [1, 1]);
         }
-        counted.map(|thread| thread.join().unwrap());
+        for thread in counted {
+            thread.join().unwrap();
+        }
         assert!(frame.with_latch(CountLatch::is_done));
     });
 }
@@ -105,7 +109,9 @@ fn the_last_decrement_never_touches_a_dead_frame() {
         support::start();
         frame.wait();
         frame.free();
-        counted.map(|thread| thread.join().unwrap());
+        for thread in counted {
+            thread.join().unwrap();
+        }
     });
 }
 

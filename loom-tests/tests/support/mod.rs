@@ -8,7 +8,7 @@ use pinfold_core::platform::{Platform, Unwind, WorkerId};
 use pinfold_core::scheduler::{Fixed, Scheduler};
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One token per worker, as of `std::thread::park`. Without spurious returns, so that a wake-up
 /// that is lost leaves its worker parked for good and the checker reports a deadlock.
@@ -125,7 +125,13 @@ pub fn bounded(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     explore(Some(preemptions), Arc::new(model));
 }
 
+/// Held by who explores. The checker maps a new stack for every thread of every execution, and two
+/// models side by side in one process take twice as long as one after the other.
+static EXPLORING: Mutex<()> = Mutex::new(());
+
 fn explore(preemption_bound: Option<usize>, model: Arc<dyn Fn() + Send + Sync>) {
+    // Poisoned by a model that failed; the next one is none the worse.
+    let _exploring = EXPLORING.lock().unwrap_or_else(PoisonError::into_inner);
     for others_first in [false, true] {
         OTHERS_FIRST.set(others_first);
         let model = model.clone();
