@@ -110,7 +110,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// Calls `task` once on each of the first `workers` workers and on this one, and waits until
     /// all are done.
     ///
-    /// While it waits, the worker also serves what others broadcast to it.
+    /// While it waits, the worker also serves what others broadcast to it; every waiting worker does.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 task(self);
             },
             |scope| {
-                self.wait_and_serve_mail(
+                self.wait_for(
                     scope.frame,
                     || scope.latch.is_done(),
                     || scope.latch.register(self.id()),

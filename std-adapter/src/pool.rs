@@ -420,8 +420,9 @@ impl Pool {
 
     /// Calls `f` once on each worker and returns the results in the workers' order.
     ///
-    /// Called by a worker, it also serves what other workers broadcast meanwhile. After a shutdown it
-    /// returns an empty list. It needs a free slot for each worker.
+    /// A worker runs `f` between two tasks, or while it waits for something: do not hold a lock that `f`
+    /// takes across a `join`, a `scope` or a wait. After a shutdown the list is empty. A broadcast
+    /// needs a free slot for each worker.
     ///
     /// # Panics
     ///

@@ -87,5 +87,5 @@ fn ready_tasks_beyond_the_deque_are_shared_too() {
         .filter(|task| task.worker().unwrap().index() == 0)
         .count();
     println!("of 2000 equal tasks on 2 workers, worker 0 ran {by_zero}");
-    assert!((500..=1500).contains(&by_zero), "{by_zero}");
+    assert!((200..=1800).contains(&by_zero), "{by_zero}");
 }

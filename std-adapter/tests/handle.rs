@@ -94,18 +94,6 @@ fn a_worker_that_joins_whatever_it_submits_does_not_run_out_of_slots() {
 }
 
 #[test]
-fn finished_handles_do_not_keep_the_outside_out() {
-    let _dog = watchdog();
-    let pool = Pool::builder().workers(1).slots(16).build().unwrap();
-    let handles: Vec<_> = std::iter::from_fn(|| pool.submit(|| 1).ok()).collect();
-    until(|| handles.iter().all(|handle| handle.is_finished()));
-    // Nothing is queued or running.
-    assert_eq!(pool.install(|| 7), 7);
-    let results = handles.into_iter().map(|handle| handle.join().unwrap());
-    assert_eq!(results.sum::<usize>(), pool.metrics().slots);
-}
-
-#[test]
 fn a_handle_that_is_given_up_wakes_a_spawn_that_waits_for_a_slot() {
     let _dog = watchdog();
     let pool = Pool::builder().workers(1).slots(1).build().unwrap();

@@ -2,9 +2,6 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
-
 use common::watchdog;
 use pinfold::{Pool, Shutdown, current_worker};
 
@@ -14,39 +11,6 @@ fn a_call_from_one_pool_through_another_comes_back_to_a_single_worker() {
     let (a, b) = (Pool::new(1).unwrap(), Pool::new(1).unwrap());
     let answer = a.install(|| b.install(|| a.install(|| b.install(|| 7))));
     assert_eq!(answer, 7);
-}
-
-#[test]
-fn tasks_stolen_in_another_pool_come_back_to_a_single_worker_several_at_once() {
-    let _dog = watchdog();
-    let (a, b) = (Pool::new(1).unwrap(), Pool::new(4).unwrap());
-    let together = Barrier::new(4);
-    let sum = AtomicUsize::new(0);
-    let call_back = || {
-        // Four workers of `b`, three of which have stolen this.
-        together.wait();
-        sum.fetch_add(a.install(|| 1), Ordering::SeqCst);
-    };
-    a.install(|| {
-        b.scope(|s| {
-            for _ in 0..3 {
-                s.spawn(|_| call_back());
-            }
-            call_back();
-        });
-    });
-    assert_eq!(sum.into_inner(), 4);
-}
-
-#[test]
-fn a_handle_joined_across_pools_comes_back_to_a_single_worker() {
-    let _dog = watchdog();
-    let (a, b) = (Arc::new(Pool::new(1).unwrap()), Pool::new(1).unwrap());
-    let task = {
-        let a = Arc::clone(&a);
-        move || a.install(|| 7)
-    };
-    assert_eq!(a.install(|| b.submit(task).unwrap().join().unwrap()), 7);
 }
 
 #[test]

@@ -150,30 +150,6 @@ fn a_shutdown_releases_a_spawn_that_waits_for_a_slot() {
 }
 
 #[test]
-fn a_draining_pool_keeps_its_workers_while_tasks_run() {
-    let _dog = watchdog();
-    let pool = Arc::new(Pool::new(2).unwrap());
-    let meeting = Arc::new(Barrier::new(2));
-    // Two tasks on two workers: each may count on the other to run.
-    let first = pool.submit({
-        let (pool, meeting) = (Arc::clone(&pool), Arc::clone(&meeting));
-        move || {
-            pool.shutdown(Shutdown::Drain);
-            common::give_time();
-            pool.spawn({
-                let meeting = Arc::clone(&meeting);
-                move || {
-                    meeting.wait();
-                }
-            });
-            meeting.wait();
-        }
-    });
-    first.unwrap().join().unwrap();
-    pool.shutdown(Shutdown::Drain);
-}
-
-#[test]
 fn a_shut_down_pool_gives_closures_back() {
     let _dog = watchdog();
     let pool = Pool::new(1).unwrap();

@@ -10,7 +10,6 @@ use crate::order;
 use crate::platform::{Platform, Unwind, WorkerId};
 use crate::scheduler::{INJECTOR_INTERVAL, Storage, Word};
 use crate::sync::spin_hint;
-use crate::task::SlotIndex;
 
 /// How many looks at other workers' deques a worker spends before it goes to sleep.
 pub(super) const SEARCH_LOOKS: usize = if cfg!(pinfold_loom) { 1 } else { 128 };
@@ -78,7 +77,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         let outsiders_turn = self.is_outsiders_turn();
         self.tick();
         if outsiders_turn {
-            let outside = self.take_mail(|_| true).or_else(|| self.take_injected());
+            let outside = self.take_mail().or_else(|| self.take_injected());
             if outside.is_some() {
                 return outside;
             }
@@ -93,62 +92,27 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     }
 
     fn find_elsewhere(&self) -> Option<Word> {
-        self.take_mail(|_| true)
+        self.take_mail()
             .or_else(|| self.take_injected())
             .or_else(|| self.steal())
             .or_else(|| self.take_shelved(|_| true))
     }
 
-    /// The first task in this worker's mail that is `wanted`.
-    pub(super) fn take_mail(&self, wanted: impl Fn(Word) -> bool) -> Option<Word> {
+    /// The oldest task in this worker's mail.
+    pub(super) fn take_mail(&self) -> Option<Word> {
         let arena = &self.scheduler.arena;
-        let seat = self.scheduler.seats.as_ref().get(self.id.index())?;
-        let new = seat.mailbox.take_all(arena);
-        if new != 0 {
-            self.append_mail(new);
+        if self.mail.get() == 0 {
+            let seat = self.scheduler.seats.as_ref().get(self.id.index())?;
+            self.mail.set(seat.mailbox.take_all(arena));
         }
-        let mut before: Option<SlotIndex> = None;
-        let mut rest = self.mail.get();
-        while let Some(index) = rest.checked_sub(1) {
-            // Relaxed, here and below: the list is this worker's.
-            rest = arena
-                .slot(index)
-                .next
-                .load(order!("worker.mail.next", Relaxed));
-            if wanted(Word::task(index)) {
-                match before {
-                    None => self.mail.set(rest),
-                    Some(before) => {
-                        arena
-                            .slot(before)
-                            .next
-                            .store(rest, order!("worker.mail.unlink", Relaxed));
-                    }
-                }
-                return Some(Word::task(index));
-            }
-            before = Some(index);
-        }
-        None
-    }
-
-    /// Puts new mail behind what is there.
-    fn append_mail(&self, new: u32) {
-        let arena = &self.scheduler.arena;
-        let Some(mut last) = self.mail.get().checked_sub(1) else {
-            return self.mail.set(new);
-        };
-        loop {
-            // Relaxed, both: the list is this worker's.
-            let next = &arena.slot(last).next;
-            match next
-                .load(order!("worker.mail.walk", Relaxed))
-                .checked_sub(1)
-            {
-                Some(following) => last = following,
-                None => return next.store(new, order!("worker.mail.append", Relaxed)),
-            }
-        }
+        let index = self.mail.get().checked_sub(1)?;
+        // Relaxed: the list is this worker's.
+        let rest = arena
+            .slot(index)
+            .next
+            .load(order!("worker.mail.next", Relaxed));
+        self.mail.set(rest);
+        Some(Word::task(index))
     }
 
     fn take_injected(&self) -> Option<Word> {

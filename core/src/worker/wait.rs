@@ -4,9 +4,9 @@
 //! nothing else**. Running anything at hand instead deadlocks users who hold a lock across the
 //! wait, and lets stacks grow without bound. What it does, in this order:
 //!
-//! 1. its own deque, as long as the newest task is a descendant; descendants among its mail and on
-//!    anybody's *shelf*; the oldest task of each victim, if it is a descendant (looked at before it
-//!    is taken);
+//! 1. its own deque, as long as the newest task is a descendant; its mail, whatever it is; descendants
+//!    on anybody's *shelf*; the oldest task of each victim, if it is a descendant (looked at before
+//!    it is taken);
 //! 2. it counts as hungry for a while, so that running descendants may share their joins;
 //! 3. before it parks, it clears its deque: descendants are run, detached tasks go to the injector,
 //!    where any free worker takes them, and structured tasks of others go to its shelf, where
@@ -18,8 +18,12 @@
 //! wherever it is queued. Take a waiter none of whose descendants wait. What it waits for is not
 //! running, so it is queued, hence on a shelf or claimable. It would have found it: it looked
 //! at all shelves after it had announced itself, and whoever puts a task on a shelf wakes the waiters
-//! afterwards. (Two exceptions are bounded by configuration: a node of another run stays in the
-//! deque if no slot is free to carry it to the shelf, and mail waits for its addressee.)
+//! afterwards. (A node of another run stays in the deque if no slot is free to carry it to the shelf:
+//! size the arena with that in mind.)
+//!
+//! **Mail is the exception** to "descendants only": a broadcast waits for every worker, so workers
+//! that wait for each other's broadcasts must serve them. Its closure may therefore run on top of
+//! anything that a worker waits for.
 
 #![forbid(unsafe_code)]
 
@@ -29,14 +33,6 @@ use crate::deque::Steal;
 use crate::platform::{Platform, Unwind};
 use crate::scheduler::{Storage, Word, Work};
 use crate::task::Frame;
-
-/// What a worker waits for.
-#[derive(Clone, Copy)]
-pub(super) struct Wait {
-    frame: Frame,
-    /// Whether mail need not be a descendant.
-    any_mail: bool,
-}
 
 impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// Runs the descendants of `frame` in this worker's own deque, as long as they are the newest.
@@ -49,47 +45,18 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// Helps with descendants of `frame`, then parks, until `done`. Who makes `done` true unparks
     /// this worker, after `register`.
     pub(crate) fn wait_for(&self, frame: Frame, done: impl Fn() -> bool, register: impl FnOnce()) {
-        self.wait_in(
-            Wait {
-                frame,
-                any_mail: false,
-            },
-            done,
-            register,
-        );
-    }
-
-    /// As `wait_for`, and serves this worker's whole mailbox meanwhile: for one that waits for all
-    /// others, who may be waiting for it in the same way.
-    pub(crate) fn wait_and_serve_mail(
-        &self,
-        frame: Frame,
-        done: impl Fn() -> bool,
-        register: impl FnOnce(),
-    ) {
-        self.wait_in(
-            Wait {
-                frame,
-                any_mail: true,
-            },
-            done,
-            register,
-        );
-    }
-
-    fn wait_in(&self, wait: Wait, done: impl Fn() -> bool, register: impl FnOnce()) {
         let mut register = Some(register);
         while !done() {
-            if let Some(word) = self.find_descendant(wait) {
+            if let Some(word) = self.find_descendant(frame) {
                 self.run(word);
                 continue;
             }
             self.scheduler.idle.enter_hunger();
-            let found = self.search_descendant(wait, &done).or_else(|| {
+            let found = self.search_descendant(frame, &done).or_else(|| {
                 if let Some(register) = register.take() {
                     register();
                 }
-                self.park_waiting(wait, &done)
+                self.park_waiting(frame, &done)
             });
             self.scheduler.idle.leave_hunger();
             if let Some(Some(word)) = found {
@@ -99,13 +66,13 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     }
 
     /// Looks for a descendant for a while. `Some(None)`: done.
-    fn search_descendant(&self, wait: Wait, done: &impl Fn() -> bool) -> Option<Option<Word>> {
+    fn search_descendant(&self, frame: Frame, done: &impl Fn() -> bool) -> Option<Option<Word>> {
         let mut pauses = Pauses::new();
         for _ in 0..SEARCH_LOOKS.div_ceil(self.victims.len() + 1) {
             if done() {
                 return Some(None);
             }
-            if let Some(word) = self.find_descendant(wait) {
+            if let Some(word) = self.find_descendant(frame) {
                 return Some(Some(word));
             }
             pauses.pause();
@@ -113,9 +80,9 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         None
     }
 
-    fn park_waiting(&self, wait: Wait, done: &impl Fn() -> bool) -> Option<Option<Word>> {
+    fn park_waiting(&self, frame: Frame, done: &impl Fn() -> bool) -> Option<Option<Word>> {
         let scheduler = self.scheduler;
-        if let Some(word) = self.clear_deque(wait.frame) {
+        if let Some(word) = self.clear_deque(frame) {
             return Some(Some(word));
         }
         scheduler.arena.empty(&self.magazine);
@@ -126,19 +93,19 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
             if scheduler.starving() {
                 scheduler.platform.slots_freed(true);
             }
-            self.find_descendant(wait).map(Some)
+            self.find_descendant(frame).map(Some)
         })
     }
 
-    fn find_descendant(&self, wait: Wait) -> Option<Word> {
-        let is_descendant = |word| self.is_descendant(word, wait.frame);
-        self.pop_descendant(wait.frame)
+    fn find_descendant(&self, frame: Frame) -> Option<Word> {
+        let is_descendant = |word| self.is_descendant(word, frame);
+        self.pop_descendant(frame)
             .or_else(|| {
                 self.report_sinks();
-                self.take_mail(|word| wait.any_mail || is_descendant(word))
+                self.take_mail()
             })
             .or_else(|| self.take_shelved(is_descendant))
-            .or_else(|| self.steal_descendant(wait.frame))
+            .or_else(|| self.steal_descendant(frame))
     }
 
     /// The newest task in this worker's deque, if it is a descendant.
