@@ -76,10 +76,11 @@ fn sites(source: &str) -> Vec<Site> {
         .collect()
 }
 
-/// The newest test binary built from the file `name`, beside this one.
-fn sibling(name: &str) -> Option<PathBuf> {
+/// The newest test binary beside this one that is built from a file called `name` and has the model
+/// `model`. (Other packages of the workspace have files of the same names.)
+fn sibling(name: &str, model: &str) -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
-    let mut newest: Option<(SystemTime, PathBuf)> = None;
+    let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(own.parent()?).ok()? {
         let path = entry.ok()?.path();
         // Binaries have a hash behind their name, and the extension of this one.
@@ -88,15 +89,27 @@ fn sibling(name: &str) -> Option<PathBuf> {
                 .file_stem()
                 .and_then(|stem| stem.to_str()?.rsplit_once('-'))
                 .is_some_and(|(stem, _)| stem == name);
-        if !is_sibling {
-            continue;
-        }
-        let built = fs::metadata(&path).and_then(|of| of.modified()).ok()?;
-        if newest.as_ref().is_none_or(|(time, _)| *time < built) {
-            newest = Some((built, path));
+        if is_sibling {
+            let built = fs::metadata(&path).and_then(|of| of.modified()).ok()?;
+            found.push((built, path));
         }
     }
-    newest.map(|(_, path)| path)
+    found.sort();
+    let mut newest_first = found.into_iter().rev().map(|(_, path)| path);
+    newest_first.find(|path| has_model(path, model))
+}
+
+fn has_model(binary: &Path, model: &str) -> bool {
+    let list = Command::new(binary)
+        .arg("--list")
+        .stdin(Stdio::null())
+        .output();
+    let line = format!("{model}: test");
+    list.is_ok_and(|list| {
+        String::from_utf8_lossy(&list.stdout)
+            .lines()
+            .any(|known| known == line)
+    })
 }
 
 /// Whether the model `name` of `binary` passes, with `mutant` if there is one.
@@ -132,7 +145,7 @@ fn each_weakened_release_and_fence_fails_a_model() {
         let killer = KILLERS.iter().find(|(name, _)| *name == site.name);
         let (_, model) = killer.unwrap_or_else(|| panic!("{site}: which model notices?"));
         let (file, name) = model.split_once("::").unwrap();
-        let Some(binary) = sibling(file) else {
+        let Some(binary) = sibling(file, name) else {
             println!("skipped: the models of `{file}` are not built");
             return;
         };
