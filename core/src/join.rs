@@ -1,7 +1,7 @@
 //! Fork and join: two closures, in parallel if somebody has nothing to do.
 //!
 //! [`Worker::join`] leaves its second closure on the stack, notes its address in a private ring
-//! (two stores), glances at the hunger hint (one relaxed load), runs the first closure, and then
+//! (two plain stores, one more to forget it), glances at the hunger hint (one relaxed load), runs the first closure, and then
 //! usually finds the second where it left it: the newest in the ring. There is no atomic
 //! read-modify-write on this path, no allocation and no clock.
 //!
@@ -194,8 +194,8 @@ impl<B, R> StackJob<B, R> {
 impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// Calls `a` and `b`, in parallel if somebody has nothing to do, and returns both results.
     ///
-    /// `a` runs here and now; `b` runs here afterwards, unless a thief took it. Costs two stores and
-    /// two loads more than calling both. If one panics, the other is finished or dropped unrun
+    /// `a` runs here and now; `b` runs here afterwards, unless a thief took it. Costs a few
+    /// plain stores and loads more than calling both, and no read-modify-write. If one panics, the other is finished or dropped unrun
     /// before the panic goes on; if both panic, `a`'s goes on.
     ///
     /// While it waits for a thief, the worker helps with descendants of `b` only.
