@@ -3,50 +3,59 @@
 //!
 //! | operation | atomic read-modify-writes, uncontended | progress |
 //! |---|---|---|
-//! | [`Injector::push`] | 2 | lock-free |
-//! | [`Injector::pop`] | 1, or 0 when empty | lock-free |
+//! | [`Injector::push`] | 1 | lock-free |
+//! | [`Injector::pop`], [`Injector::pop_if`] | 1, or 0 when empty | lock-free |
 //!
 //! "Lock-free" is meant strictly: a thread stopped between any two steps stops nobody else. (In a
 //! ring of the Vyukov kind a producer stopped after it took its place blocks all consumers.)
 //!
 //! # How it works
 //!
-//! An entry holds a *cycle* and an index in one word. The ticket `tail` names the entry to fill
-//! next, and the cycle in which it may be filled; `head` likewise the entry to empty.
+//! The queue is an unbounded sequence of *tickets*, filled and emptied strictly in order. Ticket `t`
+//! uses the entry `t mod capacity` in its *turn* `t div capacity`. An entry holds, in one word, an
+//! index and a *state* that only grows: `2 * turn` is "free for this turn", `2 * turn + 1` is "filled
+//! in this turn", and emptying it makes it free for the next turn. Everything happens by one
+//! compare-and-swap on the entry: who fills it has pushed, who empties it has popped.
 //!
-//! | an entry, seen by | its cycle | means | next step |
+//! `tail` and `head` are only *hints*: tickets below which everything is filled, or emptied. Each
+//! operation starts at its hint, walks to the first entry that it can use, and afterwards stores the
+//! hint for the next one, with a plain store. A hint that lags, because somebody was stopped before
+//! the store or stored an old value late, costs the next operation a walk of at most one round, since
+//! an entry's state tells which ticket used it last:
+//!
+//! | an entry, seen by | its state | means | next step |
 //! |---|---|---|---|
-//! | a producer with ticket `t` | that of `t` | filled, but `tail` lags | help: advance `tail` |
-//! | | one before `t`'s | free | fill it by compare-and-swap, advance `tail` |
-//! | | any other | `t` is old | take a new ticket |
-//! | a consumer with ticket `h` | that of `h` | filled | advance `head`; the index is ours |
-//! | | one before `h`'s | not yet filled | empty |
-//! | | any other | `h` is old | take a new ticket |
-//!
-//! Advancing `tail` is everybody's job, advancing `head` *is* the taking. Cycles only grow, so a
-//! compare-and-swap on an entry cannot mistake an old round for a new one, and an index read
-//! together with the expected cycle is the right one however old the read is.
+//! | a producer at ticket `t` | free for `t` | all before are filled | fill it |
+//! | | filled one turn before | that index is still queued | full |
+//! | | beyond `t` | `t` is behind | go on after the last ticket filled here |
+//! | a consumer at ticket `t` | filled for `t` | all before are emptied | empty it |
+//! | | free for `t` | nothing is queued | empty |
+//! | | beyond `t` | `t` is behind | go on after the last ticket emptied here |
 //!
 //! # Invariants
 //!
-//! - **I1** An entry's cycle grows by one at each filling, and is written by `push` alone.
-//! - **I2** `tail` passes a ticket only after the entry of that ticket was filled, `head` only after it
-//!   was emptied; who reads a ticket sees the entries before it so.
-//! - **I3** An entry is filled for ticket `t` only if `head > t - capacity`: its last index was taken.
+//! - **I1** An entry's state grows by one at each filling and each emptying, so a compare-and-swap
+//!   cannot mistake one turn for another.
+//! - **I2** A ticket is filled only by who has seen the ticket before it filled, and emptied only by
+//!   who has seen the ticket before it emptied (by itself, or through the hint). So both go in order.
+//! - **I3** A hint is never beyond the first ticket that is not filled (emptied); who reads it sees the
+//!   entries before it so.
 //!
 //! # Limits
 //!
-//! Tickets are `usize`. On 64-bit targets they do not wrap in practice. On 32-bit targets a thread
-//! would have to be stopped for exactly a multiple of 2^32 operations to be fooled.
+//! Tickets are `usize`, less one bit. On 64-bit targets they do not wrap in practice. On 32-bit targets
+//! a thread that is stopped between two steps while others do about 2^31 operations, exact to one
+//! round, could be fooled.
 //!
 //! # Source
 //!
-//! The index ring NCQ of R. Nikolaev, "A scalable, portable, and memory-efficient lock-free FIFO
-//! queue" (DISC 2019, arXiv 1908.04511, section 3). Deviations: a check against `head`, so that a
-//! full queue is an answer instead of a precondition; and acquire-release orderings in place of
-//! sequential consistency. That an index is the right one, its entry proves by itself; the tickets'
-//! orderings are for the answers "empty" and "stale", which would otherwise be given about
-//! entries that have long been filled.
+//! Claiming the entry instead of the ticket, with indices that are moved lazily: P. Tsigas and Y.
+//! Zhang, "A simple, fast and scalable non-blocking concurrent FIFO queue for shared memory
+//! multiprocessor systems" (SPAA 2001, section 3). Indices with their cycle in one word: the ring NCQ
+//! of R. Nikolaev, "A scalable, portable, and memory-efficient lock-free FIFO queue" (DISC 2019, arXiv
+//! 1908.04511, section 3). NCQ moves `tail` and takes by compare-and-swap on `head`, three
+//! read-modify-writes a pair; here they are two, and a full queue is an answer instead of a
+//! precondition.
 
 #![forbid(unsafe_code)]
 
@@ -119,16 +128,11 @@ impl core::error::Error for Rejected {}
 /// assert_eq!([QUEUE.pop(), QUEUE.pop()], [Some(2), Some(0)]);
 /// ```
 pub struct Injector<S> {
-    tail: CachePadded<Tail>,
+    /// No ticket below is free.
+    tail: CachePadded<AtomicUsize>,
+    /// Every ticket below has been emptied.
     head: CachePadded<AtomicUsize>,
     entries: S,
-}
-
-/// The producers' cache line.
-struct Tail {
-    ticket: AtomicUsize,
-    /// A value that `head` once had: spares producers the consumers' cache line.
-    head_seen: AtomicUsize,
 }
 
 impl<const N: usize> Injector<[Entry; N]> {
@@ -145,10 +149,7 @@ impl<S> Injector<S> {
     const_fn! {
         const fn over(entries: S) -> Self {
             Injector {
-                tail: CachePadded::new(Tail {
-                    ticket: AtomicUsize::new(0),
-                    head_seen: AtomicUsize::new(0),
-                }),
+                tail: CachePadded::new(AtomicUsize::new(0)),
                 head: CachePadded::new(AtomicUsize::new(0)),
                 entries,
             }
@@ -172,59 +173,45 @@ impl<S: AsRef<[Entry]>> Injector<S> {
         }
     }
 
-    /// Appends `index`. Lock-free, two read-modify-writes when uncontended.
+    /// Appends `index`. Lock-free, one read-modify-write when uncontended.
     ///
     /// # Errors
     ///
     /// [`Rejected`] with the index.
     pub fn push(&self, index: u32) -> Result<(), Rejected> {
-        let entries = self.entries.as_ref();
-        let mask = entries.len() - 1;
-        if index as usize > mask {
+        let ring = self.ring();
+        if index as usize >= ring.capacity() {
             return Err(Rejected::OutOfRange(index));
         }
         let mut backoff = Backoff::new();
         loop {
-            // Acquire: pairs with the Release in `advance_tail`; the entries before the ticket are
-            // seen filled.
-            // Weaker: a thread that has seen them so may find the queue empty.
+            // Acquire: pairs with the Release in `note`; the entries below the hint are seen filled.
+            // Weaker: a thread that filled the one after them may find the queue empty.
             // Model: injector::what_a_thread_pushed_is_found_by_its_pop.
-            let ticket = self.tail.ticket.load(order!("injector.push.tail", Acquire));
-            let entry = &entries[ticket & mask].0;
-            // Acquire: pairs with the Release below, of who filled it; its ticket was later than
-            // ours if the cycle is, and the next look at `tail` sees that.
-            // Weaker: the loop goes round with the same old ticket.
-            // Model: injector::an_index_that_was_taken_finds_room_again.
-            let seen = entry.load(order!("injector.push.entry", Acquire));
-            let filled = cycle_of(ticket, mask);
-            if seen & !mask == filled {
-                self.advance_tail(ticket);
-                continue;
-            }
-            if seen & !mask != filled.wrapping_sub(mask + 1) {
-                continue;
-            }
-            if !self.has_room(ticket, mask) {
+            let tail = self.tail.load(order!("injector.push.tail", Acquire));
+            let Some((ticket, seen)) = ring.first_free(tail) else {
                 return Err(Rejected::Full(index));
-            }
-            // Release: pairs with the Acquire in `pop`; carries what the producer wrote into the
-            // slot that `index` names.
-            // Weaker: a consumer runs a slot that was not written. Model: injector::a_consumer_sees_what_the_producer_wrote.
-            let filling = entry.compare_exchange(
+            };
+            // Release: pairs with the Acquire in `first_filled`; carries what the producer wrote into
+            // the slot that `index` names, and that the entries before this one are filled.
+            // Weaker: a consumer runs a slot that was not written.
+            // Model: injector::a_consumer_sees_what_the_producer_wrote.
+            let filling = ring.entry(ticket).compare_exchange(
                 seen,
-                filled | index as usize,
+                ring.filled(ticket) | index as usize,
                 order!("injector.push.fill", Release),
                 order!("injector.push.fail", Relaxed),
             );
             if filling.is_ok() {
-                self.advance_tail(ticket);
+                note(&self.tail, tail, ticket);
                 return Ok(());
             }
             backoff.wait();
         }
     }
 
-    /// Takes the oldest index. Lock-free, one read-modify-write, none if the queue is empty.
+    /// Takes the oldest index. Lock-free, one read-modify-write when uncontended, none if the queue is
+    /// empty.
     pub fn pop(&self) -> Option<u32> {
         self.pop_if(|_| true)
     }
@@ -233,126 +220,176 @@ impl<S: AsRef<[Entry]>> Injector<S> {
     ///
     /// `wanted` sees the index before it is owned: see [`Deque::steal_if`](crate::deque::Deque::steal_if).
     pub fn pop_if(&self, mut wanted: impl FnMut(u32) -> bool) -> Option<u32> {
-        let entries = self.entries.as_ref();
-        let mask = entries.len() - 1;
+        let ring = self.ring();
         let mut backoff = Backoff::new();
         loop {
-            // Acquire: pairs with the Release in `take`; the entry of this ticket is seen at least as
-            // full as whoever emptied the one before it saw it.
-            // Weaker: a queue that is not empty says so. Model: injector::a_queue_that_is_not_empty_gives_something.
-            let ticket = self.head.load(order!("injector.pop.head", Acquire));
-            // Acquire: pairs with the Release in `push`; brings what the producer wrote into the slot.
-            // Weaker: the slot is read before it was written. Model: injector::a_consumer_sees_what_the_producer_wrote.
-            let seen = entries[ticket & mask]
-                .0
-                .load(order!("injector.pop.entry", Acquire));
-            let filled = cycle_of(ticket, mask);
-            if seen & !mask == filled {
-                let index = (seen & mask) as u32;
-                if !wanted(index) {
-                    return None;
-                }
-                if self.take(ticket) {
-                    return Some(index);
-                }
-                backoff.wait();
-            } else if seen & !mask == filled.wrapping_sub(mask + 1) {
+            // Acquire: pairs with the Release in `note`; the entries below the hint are seen emptied.
+            // Weaker: an entry is seen in a turn before the hint's, the walk goes astray, and later a
+            // queue that has room says that it is full.
+            // Model: injector::an_index_that_was_taken_finds_room_again.
+            let head = self.head.load(order!("injector.pop.head", Acquire));
+            let (ticket, seen) = ring.first_filled(head)?;
+            let index = (seen & ring.mask()) as u32;
+            if !wanted(index) {
                 return None;
             }
+            // Release: pairs with the Acquire in `first_free`, and in `first_filled`; who sees this
+            // entry emptied sees those before it so.
+            // Weaker: a queue that is not empty says so, or one that has room that it is full.
+            // Model: injector::a_queue_that_is_not_empty_gives_something.
+            let emptying = ring.entry(ticket).compare_exchange(
+                seen,
+                ring.free(ticket.wrapping_add(ring.capacity())),
+                order!("injector.pop.take", Release),
+                order!("injector.pop.fail", Relaxed),
+            );
+            if emptying.is_ok() {
+                note(&self.head, head, ticket);
+                return Some(index);
+            }
+            backoff.wait();
         }
     }
 
-    /// An estimate of the number of indices. Exact when nobody else operates.
+    /// An estimate of the number of indices. Exact when nobody else operates. Two loads of the hints
+    /// and two of entries, more where a hint lags.
     pub fn len(&self) -> usize {
+        let ring = self.ring();
         // Relaxed: an estimate.
         let head = self.head.load(order!("injector.len.head", Relaxed));
-        let tail = self.tail.ticket.load(order!("injector.len.tail", Relaxed));
-        let distance = tail.wrapping_sub(head);
-        if distance <= self.capacity() {
-            distance
-        } else {
-            0
-        }
+        let tail = self.tail.load(order!("injector.len.tail", Relaxed));
+        let Some((oldest, _)) = ring.first_filled(head) else {
+            return 0;
+        };
+        let Some((free, _)) = ring.first_free(tail) else {
+            return ring.capacity();
+        };
+        // Tickets have one bit less than the words that carry them.
+        (free.wrapping_sub(oldest) & (usize::MAX >> 1)).min(ring.capacity())
     }
 
-    /// Whether the oldest entry is empty. A load of `head` and one of the entry.
+    /// Whether nothing is queued. A load of the hint and one of an entry, more where the hint lags.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        let entries = self.entries.as_ref();
-        let mask = entries.len() - 1;
-        // Relaxed: a hint; who relies on it fences (see `idle`).
-        let ticket = self.head.load(order!("injector.empty.head", Relaxed));
-        let seen = entries[ticket & mask]
-            .0
-            .load(order!("injector.empty.entry", Relaxed));
-        seen & !mask == cycle_of(ticket, mask).wrapping_sub(mask + 1)
+        // Relaxed: who relies on the answer fences (see `idle`).
+        let head = self.head.load(order!("injector.empty.head", Relaxed));
+        self.ring().first_filled(head).is_none()
     }
 
     /// The number of indices the queue can hold.
     pub fn capacity(&self) -> usize {
-        self.entries.as_ref().len()
+        self.ring().capacity()
     }
 
     #[inline(always)]
-    fn advance_tail(&self, ticket: usize) {
-        // Release: pairs with the Acquire in `push`; who reads the ticket sees the entry filled (I2).
-        // Weaker: a thread that has seen it so may find the queue empty.
-        // Model: injector::what_a_thread_pushed_is_found_by_its_pop.
-        // A failure means that somebody helped.
-        let _ = self.tail.ticket.compare_exchange(
-            ticket,
-            ticket.wrapping_add(1),
-            order!("injector.push.advance", Release),
-            order!("injector.push.helped", Relaxed),
-        );
-    }
-
-    #[inline(always)]
-    fn take(&self, ticket: usize) -> bool {
-        // Release: pairs with the Acquire in `pop`; what this consumer saw of the queue, the next one
-        // sees too.
-        // Weaker: a queue that is not empty says so. Model: injector::a_queue_that_is_not_empty_gives_something.
-        self.head
-            .compare_exchange(
-                ticket,
-                ticket.wrapping_add(1),
-                order!("injector.pop.take", Release),
-                order!("injector.pop.fail", Relaxed),
-            )
-            .is_ok()
-    }
-
-    /// Whether the entry of `ticket` has been emptied (I3).
-    #[inline(always)]
-    fn has_room(&self, ticket: usize, mask: usize) -> bool {
-        // Relaxed: any earlier `head` is a lower bound.
-        let seen = self
-            .tail
-            .head_seen
-            .load(order!("injector.push.head_seen", Relaxed));
-        ticket.wrapping_sub(seen) <= mask || self.has_room_now(ticket, mask)
-    }
-
-    #[cold]
-    fn has_room_now(&self, ticket: usize, mask: usize) -> bool {
-        // A read-modify-write that changes nothing, because a load may return an old `head`, and
-        // then an index would be refused although one was taken before. Relaxed: as above.
-        let head = self
-            .head
-            .fetch_add(0, order!("injector.push.head", Relaxed));
-        self.tail
-            .head_seen
-            .store(head, order!("injector.push.head_note", Relaxed));
-        // `head` is beyond an old ticket: then the exchange on the entry finds that out.
-        ticket.wrapping_sub(head) as isize <= mask as isize
+    fn ring(&self) -> Ring<'_> {
+        Ring(self.entries.as_ref())
     }
 }
 
-/// The cycle of `ticket`, in the place where an entry keeps it. An entry that was never filled
-/// holds 0, so the first round is cycle 1.
+/// Moves a hint, read as `seen`, beyond `ticket`. Not if somebody else has moved it meanwhile, most
+/// likely further; should that be overlooked, the hint lags for a while, and no harm is done.
 #[inline(always)]
-fn cycle_of(ticket: usize, mask: usize) -> usize {
-    ticket.wrapping_add(mask + 1) & !mask
+fn note(hint: &AtomicUsize, seen: usize, ticket: usize) {
+    // Relaxed: only compared.
+    if hint.load(order!("injector.note.seen", Relaxed)) == seen {
+        // Release: pairs with the Acquire loads of the hints; who reads this one sees what we saw of
+        // the entries below.
+        // Weaker: a thread that filled the one after them may find the queue empty.
+        // Model: injector::what_a_thread_pushed_is_found_by_its_pop.
+        hint.store(
+            ticket.wrapping_add(1),
+            order!("injector.note.store", Release),
+        );
+    }
+}
+
+/// The entries, and what their words mean (see the module's page). The states stand above the index,
+/// shifted to where the capacity, a power of two, has its bit.
+#[derive(Clone, Copy)]
+struct Ring<'a>(&'a [Entry]);
+
+impl<'a> Ring<'a> {
+    #[inline(always)]
+    fn capacity(self) -> usize {
+        self.0.len()
+    }
+
+    #[inline(always)]
+    fn mask(self) -> usize {
+        self.0.len() - 1
+    }
+
+    #[inline(always)]
+    fn entry(self, ticket: usize) -> &'a AtomicUsize {
+        &self.0[ticket & self.mask()].0
+    }
+
+    /// The state "free for `ticket`".
+    #[inline(always)]
+    fn free(self, ticket: usize) -> usize {
+        (ticket & !self.mask()) << 1
+    }
+
+    /// The state "filled for `ticket`".
+    #[inline(always)]
+    fn filled(self, ticket: usize) -> usize {
+        self.free(ticket) | self.capacity()
+    }
+
+    /// The ticket behind the last one for which the entry of `ticket` was filled, if it is in `state`.
+    #[inline(always)]
+    fn after_filled(self, ticket: usize, state: usize) -> usize {
+        let turn = (state.wrapping_sub(self.capacity()) >> 1) & !self.mask();
+        (turn | (ticket & self.mask())).wrapping_add(1)
+    }
+
+    /// The first free ticket from `ticket` on, and the word of its entry; `None` if the ring is full.
+    /// Lock-free: goes on only if others have filled entries, and over at most one round of those
+    /// filled before.
+    #[inline(always)]
+    fn first_free(self, mut ticket: usize) -> Option<(usize, usize)> {
+        loop {
+            // Acquire: pairs with the Release in `push` of who filled it, and in `pop_if` of who emptied
+            // it: the entries before it are seen filled, or emptied.
+            // Weaker: a queue that has room says that it is full.
+            // Model: injector::an_index_that_was_taken_finds_room_again.
+            let seen = self
+                .entry(ticket)
+                .load(order!("injector.push.entry", Acquire));
+            let state = seen & !self.mask();
+            if state == self.free(ticket) {
+                return Some((ticket, seen));
+            }
+            if state == self.free(ticket).wrapping_sub(self.capacity()) {
+                return None;
+            }
+            ticket = self.after_filled(ticket, state);
+        }
+    }
+
+    /// The first filled ticket from `ticket` on, and the word of its entry; `None` if nothing is
+    /// queued. Lock-free, as `first_free`.
+    #[inline(always)]
+    fn first_filled(self, mut ticket: usize) -> Option<(usize, usize)> {
+        loop {
+            // Acquire: pairs with the Release in `push`; brings what the producer wrote into the slot.
+            // Weaker: the slot is read before it was written.
+            // Model: injector::a_consumer_sees_what_the_producer_wrote.
+            let seen = self
+                .entry(ticket)
+                .load(order!("injector.pop.entry", Acquire));
+            let state = seen & !self.mask();
+            if state == self.filled(ticket) {
+                return Some((ticket, seen));
+            }
+            if state == self.free(ticket) {
+                return None;
+            }
+            // It was emptied for the ticket one state before.
+            ticket = self.after_filled(ticket, state.wrapping_sub(self.capacity()));
+        }
+    }
 }
 
 impl<S: AsRef<[Entry]>> fmt::Debug for Injector<S> {
@@ -364,29 +401,34 @@ impl<S: AsRef<[Entry]>> fmt::Debug for Injector<S> {
     }
 }
 
-/// Doubles the pause after each lost exchange, so that the winner can finish a run of operations
-/// with the line in its cache. Bounded: it delays, it never waits for anybody.
-struct Backoff(u32);
+/// A pause after each lost exchange, so that the winner can finish a run of operations with the lines
+/// in its cache. Doubled each time, up to a bound: it delays, it never waits for anybody.
+struct Backoff {
+    pauses: u32,
+}
 
 impl Backoff {
-    const MAX_DOUBLINGS: u32 = 6;
+    /// With two threads: 16 cost half as much throughput again, 64 a third more in the tail.
+    const FIRST: u32 = 32;
+    const MOST: u32 = 128;
 
     fn new() -> Self {
-        Backoff(0)
+        Backoff {
+            pauses: Self::FIRST,
+        }
     }
 
     #[inline]
     fn wait(&mut self) {
-        for _ in 0..1u32 << self.0 {
-            spin_hint();
-        }
-        self.0 = (self.0 + 1).min(Self::MAX_DOUBLINGS);
+        (0..self.pauses).for_each(|_| spin_hint());
+        self.pauses = (self.pauses * 2).min(Self::MOST);
     }
 }
 
 #[cfg(all(test, not(pinfold_loom)))]
 mod tests {
     use super::*;
+    use crate::sync::Ordering::Relaxed;
 
     #[test]
     fn it_is_first_in_first_out_over_many_rounds() {
@@ -431,33 +473,57 @@ mod tests {
         assert_eq!(queue.pop_if(|index| index == 1), Some(1));
     }
 
+    /// A queue whose next ticket is `next`, and whose entries were all filled and emptied before.
+    fn worn<const N: usize>(next: usize) -> Injector<[Entry; N]> {
+        let queue = Injector::fixed();
+        queue.tail.store(next, Relaxed);
+        queue.head.store(next, Relaxed);
+        for ticket in (0..N).map(|offset| next.wrapping_add(offset)) {
+            let free = queue.ring().free(ticket);
+            queue.ring().entry(ticket).store(free, Relaxed);
+        }
+        queue
+    }
+
     #[test]
     fn tickets_wrap() {
-        let queue = Injector::<[Entry; 2]>::fixed();
-        let start = usize::MAX - 4;
-        queue
-            .tail
-            .ticket
-            .store(start, crate::sync::Ordering::Relaxed);
-        queue
-            .tail
-            .head_seen
-            .store(start, crate::sync::Ordering::Relaxed);
-        queue.head.store(start, crate::sync::Ordering::Relaxed);
-        for position in start - 1..=start {
-            let before = cycle_of(position, 1).wrapping_sub(2);
-            queue.entries[position & 1]
-                .0
-                .store(before, crate::sync::Ordering::Relaxed);
+        for start in [usize::MAX - 4, (usize::MAX >> 1) - 4] {
+            let queue = worn::<2>(start);
+            for round in 0..12 {
+                queue.push(round & 1).unwrap();
+                queue.push(1 - (round & 1)).unwrap();
+                assert_eq!(queue.push(0), Err(Rejected::Full(0)));
+                assert_eq!(queue.len(), 2);
+                assert_eq!(queue.pop(), Some(round & 1));
+                assert_eq!(queue.pop(), Some(1 - (round & 1)));
+                assert_eq!(queue.pop(), None);
+            }
         }
-        // The entry below `start` belongs to this cycle's last round; the one at `start` is next.
-        queue.entries[(start + 1) & 1].0.store(
-            cycle_of(start + 1, 1).wrapping_sub(2),
-            crate::sync::Ordering::Relaxed,
-        );
-        for round in 0..12 {
-            queue.push(round & 1).unwrap();
-            assert_eq!(queue.pop(), Some(round & 1));
+    }
+
+    #[test]
+    fn a_hint_that_lags_costs_a_walk_and_nothing_else() {
+        for (operations, lag) in (0..40).flat_map(|operations| [(operations, 0), (operations, 3)]) {
+            let queue = Injector::<[Entry; 8]>::fixed();
+            for index in 0..operations {
+                queue.push(index % 8).unwrap();
+                assert_eq!(queue.pop(), Some(index % 8));
+            }
+            let old = (operations as usize).saturating_sub(lag) * usize::from(lag > 0);
+            queue.tail.store(old, Relaxed);
+            queue.head.store(old, Relaxed);
+            assert!(queue.is_empty());
+            assert_eq!((queue.len(), queue.pop()), (0, None));
+            for index in 0..8 {
+                queue.push(index).unwrap();
+                queue.tail.store(old, Relaxed);
+                assert_eq!(queue.len() as u32, index + 1);
+            }
+            assert_eq!(queue.push(3), Err(Rejected::Full(3)));
+            for index in 0..8 {
+                queue.head.store(old, Relaxed);
+                assert_eq!(queue.pop(), Some(index));
+            }
             assert_eq!(queue.pop(), None);
         }
     }

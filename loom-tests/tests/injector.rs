@@ -291,8 +291,8 @@ fn an_index_that_was_taken_finds_room_again() {
         let queue = queue::<2>();
         queue.push(0).unwrap();
         queue.push(1).unwrap();
-        let turn = |queue: &Injector<[Entry; 2]>| {
-            for _ in 0..2 {
+        let take_turns = |queue: &Injector<[Entry; 2]>, turns| {
+            for _ in 0..turns {
                 if let Some(index) = queue.pop() {
                     assert_eq!(queue.push(index), Ok(()));
                 }
@@ -300,10 +300,10 @@ fn an_index_that_was_taken_finds_room_again() {
         };
         let other = {
             let queue = queue.clone();
-            thread::spawn(move || turn(&queue))
+            thread::spawn(move || take_turns(&queue, 1))
         };
         support::start();
-        turn(&queue);
+        take_turns(&queue, 2);
         other.join().unwrap();
         assert_each_once(0..2, &[&popped(&queue, 3)]);
     });
@@ -391,7 +391,7 @@ fn an_index_that_was_taken_was_there_when_it_was_asked_for() {
 
 #[test]
 fn two_producers_and_two_consumers_lose_and_double_nothing() {
-    support::bounded(3, || {
+    support::bounded(2, || {
         let queue = queue::<2>();
         let producers = [0, 1].map(|index| {
             let queue = queue.clone();

@@ -31,7 +31,7 @@ const KILLERS: [(&str, &str); 9] = [
         "injector::a_consumer_sees_what_the_producer_wrote",
     ),
     (
-        "injector.push.advance",
+        "injector.note.store",
         "injector::what_a_thread_pushed_is_found_by_its_pop",
     ),
     (
