@@ -179,7 +179,7 @@ impl<S: AsRef<[Entry]>> Injector<S> {
     /// [`Rejected`] with the index.
     pub fn push(&self, index: u32) -> Result<(), Rejected> {
         let entries = self.entries.as_ref();
-        let mask = entries.len() - 1;
+        let mask = mask_of(entries);
         if index as usize > mask {
             return Err(Rejected::OutOfRange(index));
         }
@@ -190,7 +190,9 @@ impl<S: AsRef<[Entry]>> Injector<S> {
             // Weaker: a thread that has seen them so may find the queue empty.
             // Model: injector::what_a_thread_pushed_is_found_by_its_pop.
             let ticket = self.tail.ticket.load(order!("injector.push.tail", Acquire));
-            let entry = &entries[ticket & mask].0;
+            let Some(Entry(entry)) = entries.get(ticket & mask) else {
+                return Err(Rejected::Full(index));
+            };
             // Acquire: pairs with the Release below, of who filled it; its ticket was later than
             // ours if the cycle is, and the next look at `tail` sees that.
             // Weaker: the loop goes round with the same old ticket.
@@ -234,7 +236,7 @@ impl<S: AsRef<[Entry]>> Injector<S> {
     /// `wanted` sees the index before it is owned: see [`Deque::steal_if`](crate::deque::Deque::steal_if).
     pub fn pop_if(&self, mut wanted: impl FnMut(u32) -> bool) -> Option<u32> {
         let entries = self.entries.as_ref();
-        let mask = entries.len() - 1;
+        let mask = mask_of(entries);
         let mut backoff = Backoff::new();
         loop {
             // Acquire: pairs with the Release in `take`; the entry of this ticket is seen at least as
@@ -243,7 +245,8 @@ impl<S: AsRef<[Entry]>> Injector<S> {
             let ticket = self.head.load(order!("injector.pop.head", Acquire));
             // Acquire: pairs with the Release in `push`; brings what the producer wrote into the slot.
             // Weaker: the slot is read before it was written. Model: injector::a_consumer_sees_what_the_producer_wrote.
-            let seen = entries[ticket & mask]
+            let seen = entries
+                .get(ticket & mask)?
                 .0
                 .load(order!("injector.pop.entry", Acquire));
             let filled = cycle_of(ticket, mask);
@@ -279,12 +282,13 @@ impl<S: AsRef<[Entry]>> Injector<S> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         let entries = self.entries.as_ref();
-        let mask = entries.len() - 1;
+        let mask = mask_of(entries);
         // Relaxed: a hint; who relies on it fences (see `idle`).
         let ticket = self.head.load(order!("injector.empty.head", Relaxed));
-        let seen = entries[ticket & mask]
-            .0
-            .load(order!("injector.empty.entry", Relaxed));
+        let Some(Entry(entry)) = entries.get(ticket & mask) else {
+            return true;
+        };
+        let seen = entry.load(order!("injector.empty.entry", Relaxed));
         seen & !mask == cycle_of(ticket, mask).wrapping_sub(mask + 1)
     }
 
@@ -346,6 +350,13 @@ impl<S: AsRef<[Entry]>> Injector<S> {
         // `head` is beyond an old ticket: then the exchange on the entry finds that out.
         ticket.wrapping_sub(head) as isize <= mask as isize
     }
+}
+
+/// Turns a ticket into a place. (There are entries, by [`is_ring`], but the compiler does not know it: each look
+/// at a place says what an injector without entries answers, full and empty.)
+#[inline(always)]
+fn mask_of(entries: &[Entry]) -> usize {
+    entries.len().wrapping_sub(1)
 }
 
 /// The cycle of `ticket`, in the place where an entry keeps it. An entry that was never filled
