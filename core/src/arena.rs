@@ -102,6 +102,8 @@ pub struct Arena<S> {
     top: CachePadded<AtomicU64>,
     used: CachePadded<AtomicU32>,
     slots: S,
+    /// What a name that no slot has leads to, so that looking one up cannot fail. Never handed out.
+    spare: Slot,
 }
 
 impl<const N: usize> Arena<[Slot; N]> {
@@ -121,6 +123,7 @@ impl<S> Arena<S> {
                 top: CachePadded::new(AtomicU64::new(0)),
                 used: CachePadded::new(AtomicU32::new(0)),
                 slots,
+                spare: Slot::new(),
             }
         }
     }
@@ -151,10 +154,17 @@ impl<S: AsRef<[Slot]>> Arena<S> {
         }
     }
 
-    /// The slot named `index`.
+    /// The slot named `index`; if there is none, a spare one that is never handed out.
     #[inline(always)]
     pub fn slot(&self, index: SlotIndex) -> &Slot {
-        &self.slots.as_ref()[index as usize]
+        let slots = self.slots.as_ref();
+        debug_assert!((index as usize) < slots.len(), "there is no slot {index}");
+        slots.get(index as usize).unwrap_or(&self.spare)
+    }
+
+    #[inline(always)]
+    fn has(&self, index: SlotIndex) -> bool {
+        (index as usize) < self.slots.as_ref().len()
     }
 
     /// Takes a free slot, from the worker's own if it has any.
@@ -174,9 +184,12 @@ impl<S: AsRef<[Slot]>> Arena<S> {
         Some(index)
     }
 
-    /// Gives a slot back to the worker's own.
+    /// Gives a slot back to the worker's own. An index that no slot has is ignored.
     #[inline]
     pub fn give(&self, magazine: &Magazine, index: SlotIndex) {
+        if !self.has(index) {
+            return;
+        }
         // Relaxed: read by this worker, or published with the stack's top.
         self.slot(index)
             .next
@@ -201,9 +214,11 @@ impl<S: AsRef<[Slot]>> Arena<S> {
         }
     }
 
-    /// Gives a slot back without a magazine.
+    /// Gives a slot back without a magazine. An index that no slot has is ignored.
     pub fn give_shared(&self, index: SlotIndex) {
-        self.push_run(index + 1, index);
+        if self.has(index) {
+            self.push_run(index + 1, index);
+        }
     }
 
     #[cold]

@@ -276,7 +276,9 @@ impl<S: AsRef<[Slot]>> Deque<S> {
         if available == 0 {
             return Steal::Empty;
         }
-        let word = self.read(ends.head());
+        let Some(word) = self.read(ends.head()) else {
+            return Steal::Empty;
+        };
         if !wanted(word) {
             return Steal::Declined;
         }
@@ -298,10 +300,14 @@ impl<S: AsRef<[Slot]>> Deque<S> {
         }
         let wanted = available.div_ceil(2).min(MAX_BATCH as u32);
         let words = wanted.min(thief.room(wanted - 1) + 1);
-        let first = self.read(ends.head());
+        let Some(first) = self.read(ends.head()) else {
+            return Steal::Empty;
+        };
         for i in 1..words {
             // Unpublished positions of the thief: overwritten if the exchange below fails.
-            thief.write(i - 1, self.read(ends.head().wrapping_add(i)));
+            if let Some(word) = self.read(ends.head().wrapping_add(i)) {
+                thief.write(i - 1, word);
+            }
         }
         if !self.take(ends, words) {
             return Steal::Contended;
@@ -338,19 +344,21 @@ impl<S: AsRef<[Slot]>> Deque<S> {
         (ends, if (available as i32) < 0 { 0 } else { available })
     }
 
+    /// The slot at `position`. `None`: there are no slots, which [`is_ring`] rules out, though not where
+    /// the compiler sees it; such a deque is both empty and full.
     #[inline(always)]
-    fn slot(&self, position: u32) -> &Slot {
+    fn slot(&self, position: u32) -> Option<&Slot> {
         let slots = self.slots.as_ref();
-        &slots[position as usize & (slots.len() - 1)]
+        slots.get(position as usize & slots.len().wrapping_sub(1))
     }
 
     #[inline(always)]
-    fn read(&self, position: u32) -> usize {
-        let slot = self.slot(position);
+    fn read(&self, position: u32) -> Option<usize> {
+        let slot = self.slot(position)?;
         // Relaxed: `look` acquired the write; a newer word is possible, and then `take` fails.
         let word = slot.word.load(order!("deque.steal.word", Relaxed));
         slot.ghost.mark_read(position);
-        word
+        Some(word)
     }
 
     #[inline(always)]
@@ -401,10 +409,9 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
     /// [`Full`] with the word.
     #[inline]
     pub fn push(&self, word: usize) -> Result<(), Full> {
-        if self.room(1) == 0 {
+        if self.room(1) == 0 || !self.write(0, word) {
             return Err(Full(word));
         }
-        self.write(0, word);
         self.publish(1);
         Ok(())
     }
@@ -420,7 +427,9 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
         let mut count = 0;
         while count < room {
             let Some(word) = words.next() else { break };
-            self.write(count, word);
+            if !self.write(count, word) {
+                break;
+            }
             count += 1;
         }
         if count > 0 {
@@ -442,7 +451,7 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
         // Relaxed: the owner's own write.
         let word = self
             .deque
-            .slot(newest)
+            .slot(newest)?
             .word
             .load(order!("deque.pop.word", Relaxed));
         // Relaxed: the addition and the thieves' exchanges are ordered on this one word, which is
@@ -478,7 +487,7 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
         // Relaxed: the owner's own write.
         Some(
             self.deque
-                .slot(newest)
+                .slot(newest)?
                 .word
                 .load(order!("deque.peek.word", Relaxed)),
         )
@@ -538,17 +547,21 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
         capacity - self.bottom().wrapping_sub(ends.head())
     }
 
-    /// Writes the word that stands `offset` above `bottom` once it is published.
+    /// Writes the word that stands `offset` above `bottom` once it is published. `false`: there are no
+    /// slots.
     #[inline(always)]
-    fn write(&self, offset: u32, word: usize) {
+    fn write(&self, offset: u32, word: usize) -> bool {
         let position = self.bottom().wrapping_add(offset);
-        let slot = self.deque.slot(position);
+        let Some(slot) = self.deque.slot(position) else {
+            return false;
+        };
         let capacity = self.deque.capacity() as u32;
         if position >= capacity {
             slot.ghost.assert_read(position - capacity);
         }
         // Relaxed: published by `publish`.
         slot.word.store(word, order!("deque.push.word", Relaxed));
+        true
     }
 
     #[inline(always)]

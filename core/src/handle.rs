@@ -254,14 +254,16 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         if let Some(settled) = slot.state().cancel(slot.state().generation()) {
             self.settle(index, settled, give);
         }
-        match slot.state().enter() {
-            Entered::Run => unreachable!("it was cancelled, or had been claimed"),
+        let entered = slot.state().enter();
+        debug_assert_ne!(
+            entered,
+            Entered::Run,
+            "it was cancelled, or had been claimed"
+        );
+        match entered {
             Entered::Discard => self.discard(index, give),
-            Entered::Stale { free } => {
-                if free {
-                    self.retire(index, give);
-                }
-            }
+            Entered::Stale { free: true } => self.retire(index, give),
+            Entered::Stale { free: false } | Entered::Run => {}
         }
     }
 

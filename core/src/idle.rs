@@ -220,6 +220,9 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         worker: WorkerId,
         look: impl FnOnce() -> Option<T>,
     ) -> Slept<T> {
+        if self.place(worker, Role::Free).is_none() {
+            return self.stay_awake(platform, look);
+        }
         self.announce(worker, Role::Free);
         // Relaxed: ordered by the fence that follows.
         self.hunger
@@ -240,6 +243,20 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
             platform.park(worker);
         }
         Slept::Woken
+    }
+
+    /// A worker for which the set has no room cannot be woken: it goes on searching instead.
+    #[cold]
+    fn stay_awake<T>(
+        &self,
+        platform: &impl Platform,
+        look: impl FnOnce() -> Option<T>,
+    ) -> Slept<T> {
+        let Some(found) = look() else {
+            return Slept::Woken;
+        };
+        self.leave_search(platform, &[], || true);
+        Slept::Found(found)
     }
 
     /// Sleeps until woken or until `look` finds something; `look` is asked after the announcement
@@ -308,7 +325,9 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
     }
 
     fn is_announced(&self, worker: WorkerId, role: Role) -> bool {
-        let (word, bit) = self.place(worker, role);
+        let Some((word, bit)) = self.place(worker, role) else {
+            return false;
+        };
         // Relaxed: being woken carries no data. The woken worker's next look may still miss the
         // work, but then its next announcement reads the claimer's clearing of the bit, so its
         // `sleeper_fence` follows the claimer's `publisher_fence` and S3 sees the work.
@@ -328,14 +347,17 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
     }
 
     fn announce(&self, worker: WorkerId, role: Role) {
-        let (word, bit) = self.place(worker, role);
-        // Relaxed: ordered by the `sleeper_fence` that follows.
-        word.fetch_or(bit, order!("idle.sleep.announce", Relaxed));
+        if let Some((word, bit)) = self.place(worker, role) {
+            // Relaxed: ordered by the `sleeper_fence` that follows.
+            word.fetch_or(bit, order!("idle.sleep.announce", Relaxed));
+        }
     }
 
     /// Whether the bit was still there: `false` means that a wake was consumed.
     fn retract(&self, worker: WorkerId, role: Role) -> bool {
-        let (word, bit) = self.place(worker, role);
+        let Some((word, bit)) = self.place(worker, role) else {
+            return false;
+        };
         // Relaxed: who cleared the bit is decided by this word's own order.
         word.fetch_and(!bit, order!("idle.sleep.retract", Relaxed)) & bit != 0
     }
@@ -382,10 +404,8 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
     /// The workers of one word that slept when it was loaded.
     fn bits_of(&self, index: usize, role: Role) -> impl Iterator<Item = WorkerId> {
         // Relaxed: `claim` decides.
-        let mut bits = self.words.as_ref()[index]
-            .0
-            .of(role)
-            .load(order!("idle.wake.scan", Relaxed));
+        let load = |word: &Word| word.0.of(role).load(order!("idle.wake.scan", Relaxed));
+        let mut bits = self.words.as_ref().get(index).map_or(0, load);
         core::iter::from_fn(move || {
             let bit = bits.trailing_zeros() as usize;
             if bit == WORKERS_PER_WORD {
@@ -398,7 +418,9 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
 
     /// Takes the duty to wake `worker`; `false` if it is awake or somebody else has the duty.
     fn claim(&self, worker: WorkerId, role: Role) -> bool {
-        let (word, bit) = self.place(worker, role);
+        let Some((word, bit)) = self.place(worker, role) else {
+            return false;
+        };
         // Relaxed: a hint; the next line decides.
         if word.load(order!("idle.wake.test", Relaxed)) & bit == 0 {
             return false;
@@ -414,11 +436,12 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         claimed
     }
 
+    /// The worker's bit. `None`: the set has no room for it.
     #[inline(always)]
-    fn place(&self, worker: WorkerId, role: Role) -> (&AtomicUsize, usize) {
+    fn place(&self, worker: WorkerId, role: Role) -> Option<(&AtomicUsize, usize)> {
         let index = worker.index();
-        let bits = &self.words.as_ref()[index / WORKERS_PER_WORD].0;
-        (bits.of(role), 1 << (index % WORKERS_PER_WORD))
+        let word = self.words.as_ref().get(index / WORKERS_PER_WORD)?;
+        Some((word.0.of(role), 1 << (index % WORKERS_PER_WORD)))
     }
 }
 

@@ -189,21 +189,21 @@ impl<S: AsRef<[Entry]>> Injector<S> {
             // Weaker: a thread that filled the one after them may find the queue empty.
             // Model: injector::what_a_thread_pushed_is_found_by_its_pop.
             let tail = self.tail.load(order!("injector.push.tail", Acquire));
-            let Some((ticket, seen)) = ring.first_free(tail) else {
+            let Some(place) = ring.first_free(tail) else {
                 return Err(Rejected::Full(index));
             };
             // Release: pairs with the Acquire in `first_filled`; carries what the producer wrote into
             // the slot that `index` names, and that the entries before this one are filled.
             // Weaker: a consumer runs a slot that was not written.
             // Model: injector::a_consumer_sees_what_the_producer_wrote.
-            let filling = ring.entry(ticket).compare_exchange(
-                seen,
-                ring.filled(ticket) | index as usize,
+            let filling = place.entry.compare_exchange(
+                place.word,
+                ring.filled(place.ticket) | index as usize,
                 order!("injector.push.fill", Release),
                 order!("injector.push.fail", Relaxed),
             );
             if filling.is_ok() {
-                note(&self.tail, tail, ticket);
+                note(&self.tail, tail, place.ticket);
                 return Ok(());
             }
             backoff.wait();
@@ -228,8 +228,8 @@ impl<S: AsRef<[Entry]>> Injector<S> {
             // queue that has room says that it is full.
             // Model: injector::an_index_that_was_taken_finds_room_again.
             let head = self.head.load(order!("injector.pop.head", Acquire));
-            let (ticket, seen) = ring.first_filled(head)?;
-            let index = (seen & ring.mask()) as u32;
+            let place = ring.first_filled(head)?;
+            let index = (place.word & ring.mask()) as u32;
             if !wanted(index) {
                 return None;
             }
@@ -237,14 +237,14 @@ impl<S: AsRef<[Entry]>> Injector<S> {
             // entry emptied sees those before it so.
             // Weaker: a queue that is not empty says so, or one that has room that it is full.
             // Model: injector::a_queue_that_is_not_empty_gives_something.
-            let emptying = ring.entry(ticket).compare_exchange(
-                seen,
-                ring.free(ticket.wrapping_add(ring.capacity())),
+            let emptying = place.entry.compare_exchange(
+                place.word,
+                ring.free(place.ticket.wrapping_add(ring.capacity())),
                 order!("injector.pop.take", Release),
                 order!("injector.pop.fail", Relaxed),
             );
             if emptying.is_ok() {
-                note(&self.head, head, ticket);
+                note(&self.head, head, place.ticket);
                 return Some(index);
             }
             backoff.wait();
@@ -258,14 +258,15 @@ impl<S: AsRef<[Entry]>> Injector<S> {
         // Relaxed: an estimate.
         let head = self.head.load(order!("injector.len.head", Relaxed));
         let tail = self.tail.load(order!("injector.len.tail", Relaxed));
-        let Some((oldest, _)) = ring.first_filled(head) else {
+        let Some(oldest) = ring.first_filled(head) else {
             return 0;
         };
-        let Some((free, _)) = ring.first_free(tail) else {
+        let Some(free) = ring.first_free(tail) else {
             return ring.capacity();
         };
         // Tickets have one bit less than the words that carry them.
-        (free.wrapping_sub(oldest) & (usize::MAX >> 1)).min(ring.capacity())
+        let distance = free.ticket.wrapping_sub(oldest.ticket) & (usize::MAX >> 1);
+        distance.min(ring.capacity())
     }
 
     /// Whether nothing is queued. A load of the hint and one of an entry, more where the hint lags.
@@ -309,6 +310,14 @@ fn note(hint: &AtomicUsize, seen: usize, ticket: usize) {
 #[derive(Clone, Copy)]
 struct Ring<'a>(&'a [Entry]);
 
+/// The entry of a ticket, and the word that was seen there.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    ticket: usize,
+    entry: &'a AtomicUsize,
+    word: usize,
+}
+
 impl<'a> Ring<'a> {
     #[inline(always)]
     fn capacity(self) -> usize {
@@ -317,12 +326,13 @@ impl<'a> Ring<'a> {
 
     #[inline(always)]
     fn mask(self) -> usize {
-        self.0.len() - 1
+        self.capacity().wrapping_sub(1)
     }
 
+    /// The entry of `ticket`; `None` only in a ring without entries, which there is not.
     #[inline(always)]
-    fn entry(self, ticket: usize) -> &'a AtomicUsize {
-        &self.0[ticket & self.mask()].0
+    fn entry(self, ticket: usize) -> Option<&'a AtomicUsize> {
+        self.0.get(ticket & self.mask()).map(|Entry(entry)| entry)
     }
 
     /// The state "free for `ticket`".
@@ -344,22 +354,25 @@ impl<'a> Ring<'a> {
         (turn | (ticket & self.mask())).wrapping_add(1)
     }
 
-    /// The first free ticket from `ticket` on, and the word of its entry; `None` if the ring is full.
+    /// The first free ticket from `ticket` on; `None` if the ring is full.
     /// Lock-free: goes on only if others have filled entries, and over at most one round of those
     /// filled before.
     #[inline(always)]
-    fn first_free(self, mut ticket: usize) -> Option<(usize, usize)> {
+    fn first_free(self, mut ticket: usize) -> Option<Place<'a>> {
         loop {
             // Acquire: pairs with the Release in `push` of who filled it, and in `pop_if` of who emptied
             // it: the entries before it are seen filled, or emptied.
             // Weaker: a queue that has room says that it is full.
             // Model: injector::an_index_that_was_taken_finds_room_again.
-            let seen = self
-                .entry(ticket)
-                .load(order!("injector.push.entry", Acquire));
-            let state = seen & !self.mask();
+            let entry = self.entry(ticket)?;
+            let word = entry.load(order!("injector.push.entry", Acquire));
+            let state = word & !self.mask();
             if state == self.free(ticket) {
-                return Some((ticket, seen));
+                return Some(Place {
+                    ticket,
+                    entry,
+                    word,
+                });
             }
             if state == self.free(ticket).wrapping_sub(self.capacity()) {
                 return None;
@@ -368,20 +381,23 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// The first filled ticket from `ticket` on, and the word of its entry; `None` if nothing is
+    /// The first filled ticket from `ticket` on; `None` if nothing is
     /// queued. Lock-free, as `first_free`.
     #[inline(always)]
-    fn first_filled(self, mut ticket: usize) -> Option<(usize, usize)> {
+    fn first_filled(self, mut ticket: usize) -> Option<Place<'a>> {
         loop {
             // Acquire: pairs with the Release in `push`; brings what the producer wrote into the slot.
             // Weaker: the slot is read before it was written.
             // Model: injector::a_consumer_sees_what_the_producer_wrote.
-            let seen = self
-                .entry(ticket)
-                .load(order!("injector.pop.entry", Acquire));
-            let state = seen & !self.mask();
+            let entry = self.entry(ticket)?;
+            let word = entry.load(order!("injector.pop.entry", Acquire));
+            let state = word & !self.mask();
             if state == self.filled(ticket) {
-                return Some((ticket, seen));
+                return Some(Place {
+                    ticket,
+                    entry,
+                    word,
+                });
             }
             if state == self.free(ticket) {
                 return None;
@@ -480,7 +496,7 @@ mod tests {
         queue.head.store(next, Relaxed);
         for ticket in (0..N).map(|offset| next.wrapping_add(offset)) {
             let free = queue.ring().free(ticket);
-            queue.ring().entry(ticket).store(free, Relaxed);
+            queue.ring().entry(ticket).unwrap().store(free, Relaxed);
         }
         queue
     }

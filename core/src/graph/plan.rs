@@ -1,6 +1,7 @@
 //! The immutable half of a graph.
 
 use core::fmt;
+use core::ops::Range;
 
 use super::run::Verdict;
 use crate::scheduler::Word;
@@ -126,22 +127,23 @@ impl<S: AsRef<[u32]> + AsMut<[u32]>> Plan<S> {
             });
         }
         let given = scratch.len();
-        if given < 2 * nodes {
+        let halves = scratch.split_at_mut_checked(nodes);
+        let Some((missing, stack)) = halves.filter(|(_, rest)| rest.len() >= nodes) else {
             return Err(PlanError::Length {
                 array: "scratch",
                 given,
                 needed: 2 * nodes,
             });
-        }
+        };
         in_degrees.as_mut().fill(0);
         for &to in successors.as_ref() {
-            in_degrees.as_mut()[to as usize] += 1;
+            if let Some(degree) = in_degrees.as_mut().get_mut(to as usize) {
+                *degree += 1;
+            }
         }
         let root_count = list_roots(in_degrees.as_ref(), roots.as_mut())?;
-        let sinks = offsets
-            .as_ref()
-            .windows(2)
-            .filter(|pair| pair[0] == pair[1])
+        let sinks = spans(offsets.as_ref())
+            .filter(|span| span.is_empty())
             .count();
         let plan = Plan {
             offsets,
@@ -151,9 +153,16 @@ impl<S: AsRef<[u32]> + AsMut<[u32]>> Plan<S> {
             sinks,
             root_count,
         };
-        plan.check_cycles(scratch)?;
+        plan.check_cycles(missing, stack)?;
         Ok(plan)
     }
+}
+
+/// Where in `successors` those of each node are.
+fn spans(offsets: &[u32]) -> impl Iterator<Item = Range<usize>> {
+    let ends = offsets.iter().skip(1);
+    let pairs = offsets.iter().zip(ends);
+    pairs.map(|(&start, &end)| start as usize..end as usize)
 }
 
 fn check_shape(offsets: &[u32], successors: &[u32]) -> Result<(), PlanError> {
@@ -164,13 +173,15 @@ fn check_shape(offsets: &[u32], successors: &[u32]) -> Result<(), PlanError> {
     if offsets.first() != Some(&0) {
         return Err(PlanError::Offsets { node: 0 });
     }
-    for node in 0..nodes {
-        let (start, end) = (offsets[node] as usize, offsets[node + 1] as usize);
+    for (node, span) in spans(offsets).enumerate() {
         let is_last = node + 1 == nodes;
-        if start > end || end > successors.len() || is_last && end != successors.len() {
+        let Some(edges) = successors
+            .get(span.clone())
+            .filter(|_| !is_last || span.end == successors.len())
+        else {
             return Err(PlanError::Offsets { node: node as u32 });
-        }
-        for &to in &successors[start..end] {
+        };
+        for &to in edges {
             if to as usize >= nodes {
                 return Err(PlanError::Edge {
                     from: node as u32,
@@ -227,7 +238,8 @@ impl<S: AsRef<[u32]>> Plan<S> {
 
     /// The nodes without predecessors.
     pub fn roots(&self) -> &[NodeIndex] {
-        &self.roots.as_ref()[..self.root_count]
+        let roots = self.roots.as_ref().get(..self.root_count);
+        roots.unwrap_or(&[])
     }
 
     /// How many nodes have no successors.
@@ -245,20 +257,24 @@ impl<S: AsRef<[u32]>> Plan<S> {
     }
 
     /// Kahn's algorithm: whatever cannot be ordered is on a cycle or behind one.
-    fn check_cycles(&self, scratch: &mut [u32]) -> Result<(), PlanError> {
-        let nodes = self.nodes();
-        let (missing, rest) = scratch.split_at_mut(nodes);
-        let stack = &mut rest[..nodes];
-        missing.copy_from_slice(self.in_degrees.as_ref());
-        stack[..self.root_count].copy_from_slice(self.roots());
-        let mut top = self.root_count;
-        while top > 0 {
-            top -= 1;
-            for &to in self.successors(stack[top]) {
-                missing[to as usize] -= 1;
-                if missing[to as usize] == 0 {
-                    stack[top] = to;
-                    top += 1;
+    /// `missing` has an element per node, and `stack` at least that: a node enters it once.
+    fn check_cycles(&self, missing: &mut [u32], stack: &mut [u32]) -> Result<(), PlanError> {
+        for (count, &degree) in missing.iter_mut().zip(self.in_degrees.as_ref()) {
+            *count = degree;
+        }
+        let mut stack = Stack {
+            places: stack,
+            top: 0,
+        };
+        self.roots().iter().for_each(|&root| stack.push(root));
+        while let Some(node) = stack.pop() {
+            for &to in self.successors(node) {
+                let Some(count) = missing.get_mut(to as usize) else {
+                    continue;
+                };
+                *count -= 1;
+                if *count == 0 {
+                    stack.push(to);
                 }
             }
         }
@@ -266,5 +282,27 @@ impl<S: AsRef<[u32]>> Plan<S> {
             Some(node) => Err(PlanError::Cycle { node: node as u32 }),
             None => Ok(()),
         }
+    }
+}
+
+/// Nodes to look at.
+struct Stack<'a> {
+    places: &'a mut [u32],
+    top: usize,
+}
+
+impl Stack<'_> {
+    /// Without a place for it, `node` is not looked at.
+    fn push(&mut self, node: NodeIndex) {
+        if let Some(place) = self.places.get_mut(self.top) {
+            *place = node;
+            self.top += 1;
+        }
+    }
+
+    fn pop(&mut self) -> Option<NodeIndex> {
+        let top = self.top.checked_sub(1)?;
+        self.top = top;
+        self.places.get(top).copied()
     }
 }

@@ -204,9 +204,7 @@ impl<S: AsRef<[Node]>> Run<S> {
     pub fn outcome(&self, node: NodeIndex) -> Option<Outcome> {
         // Relaxed: the execution's end was acquired by who waited for it.
         let verdict = self
-            .nodes
-            .as_ref()
-            .get(node as usize)?
+            .node(node)?
             .verdict
             .load(order!("graph.outcome", Relaxed));
         self.has_run
@@ -230,13 +228,20 @@ impl<S: AsRef<[Node]>> Run<S> {
         self.pending = CountLatch::new(sinks);
     }
 
+    #[inline(always)]
+    fn node(&self, node: NodeIndex) -> Option<&Node> {
+        self.nodes.as_ref().get(node as usize)
+    }
+
     /// One predecessor of `node` has ended. `true`: it was the last.
     #[inline(always)]
     pub(super) fn arrive(&self, node: NodeIndex, in_degree: u32) -> bool {
         if in_degree == 1 {
             return true;
         }
-        let arrived = &self.nodes.as_ref()[node as usize].arrived;
+        let Some(Node { arrived, .. }) = self.node(node) else {
+            return false;
+        };
         let target = self.generation.wrapping_mul(in_degree);
         // Acquire: pairs with the Release below, of each predecessor that arrived before: their
         // additions form one release sequence.
@@ -267,25 +272,27 @@ impl<S: AsRef<[Node]>> Run<S> {
 
     /// Puts `node` before the list that starts with `first` (plus one); returns the new start.
     pub(super) fn link(&self, node: NodeIndex, first: u32) -> u32 {
+        let Some(Node { link, .. }) = self.node(node) else {
+            return first;
+        };
         // Relaxed: the node is ready and this worker's alone.
-        self.nodes.as_ref()[node as usize]
-            .link
-            .store(first, order!("graph.overflow.link", Relaxed));
+        link.store(first, order!("graph.overflow.link", Relaxed));
         node + 1
     }
 
     /// What follows `node` in its list.
     pub(super) fn linked(&self, node: NodeIndex) -> u32 {
         // Relaxed: as in `link`.
-        self.nodes.as_ref()[node as usize]
-            .link
-            .load(order!("graph.overflow.next", Relaxed))
+        let load = |node: &Node| node.link.load(order!("graph.overflow.next", Relaxed));
+        self.node(node).map_or(0, load)
     }
 
     /// `node` will be skipped because of `cause`.
     #[cold]
     pub(super) fn doom(&self, node: NodeIndex, cause: NodeIndex) {
-        let verdict = &self.nodes.as_ref()[node as usize].verdict;
+        let Some(Node { verdict, .. }) = self.node(node) else {
+            return;
+        };
         // Relaxed, here and below: published by the arrival that follows.
         let before = verdict.load(order!("graph.doom.look", Relaxed));
         if Verdict(before).code_in(self.generation) == 0 {
@@ -315,7 +322,8 @@ impl<S: AsRef<[Node]>> Run<S> {
     #[cold]
     fn verdict_when_tainted(&self, node: NodeIndex) -> Option<Outcome> {
         // Relaxed: as above.
-        let verdict = self.nodes.as_ref()[node as usize]
+        let verdict = self
+            .node(node)?
             .verdict
             .load(order!("graph.verdict", Relaxed));
         if Verdict(verdict).code_in(self.generation) == Verdict::DOOMED {
@@ -336,11 +344,12 @@ impl<S: AsRef<[Node]>> Run<S> {
 
     #[cold]
     fn note(&self, node: NodeIndex, outcome: Outcome) {
-        let verdict = Verdict::of(self.generation, outcome);
+        let Some(Node { verdict, .. }) = self.node(node) else {
+            return;
+        };
+        let noted = Verdict::of(self.generation, outcome);
         // Relaxed: read after the run's latch.
-        self.nodes.as_ref()[node as usize]
-            .verdict
-            .store(verdict.0, order!("graph.record", Relaxed));
+        verdict.store(noted.0, order!("graph.record", Relaxed));
     }
 }
 

@@ -12,7 +12,7 @@ use crate::scheduler::{INJECTOR_INTERVAL, Storage, Word};
 use crate::sync::spin_hint;
 
 /// How many looks at other workers' deques a worker spends before it goes to sleep.
-pub(super) const SEARCH_LOOKS: usize = if cfg!(pinfold_loom) { 1 } else { 128 };
+const SEARCH_LOOKS: usize = if cfg!(pinfold_loom) { 1 } else { 128 };
 
 /// The pauses between two rounds of looks: doubled each time, so that a victim that pushes small tasks
 /// can pile up a batch before its cache lines are taken away again.
@@ -188,10 +188,15 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
             || self.victims.iter().any(has_tasks)
     }
 
+    /// How many rounds of looks a search takes.
+    pub(super) fn rounds(&self) -> usize {
+        SEARCH_LOOKS.div_ceil(self.victims.len().saturating_add(1))
+    }
+
     /// Looks elsewhere for a while.
     fn search(&self) -> Option<Word> {
         let mut pauses = Pauses::new();
-        for _ in 0..SEARCH_LOOKS.div_ceil(self.victims.len() + 1) {
+        for _ in 0..self.rounds() {
             if let Some(word) = self.find_elsewhere() {
                 return Some(word);
             }

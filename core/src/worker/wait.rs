@@ -28,7 +28,7 @@
 #![forbid(unsafe_code)]
 
 use super::Worker;
-use super::find::{Pauses, SEARCH_LOOKS};
+use super::find::Pauses;
 use crate::deque::Steal;
 use crate::platform::{Platform, Unwind};
 use crate::scheduler::{Storage, Word, Work};
@@ -68,7 +68,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// Looks for a descendant for a while. `Some(None)`: done.
     fn search_descendant(&self, frame: Frame, done: &impl Fn() -> bool) -> Option<Option<Word>> {
         let mut pauses = Pauses::new();
-        for _ in 0..SEARCH_LOOKS.div_ceil(self.victims.len() + 1) {
+        for _ in 0..self.rounds() {
             if done() {
                 return Some(None);
             }
