@@ -134,12 +134,17 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         }
     }
 
-    /// The name of the ticket's task.
+    /// The name of the ticket's task. Wait-free.
+    ///
+    /// A ticket or a name does not say of which scheduler it is: given to another, it may name a task of
+    /// that one, which can then be cancelled.
     pub fn task_id<R>(&self, ticket: &Ticket<R>) -> TaskId {
         let index = ticket.index;
+        let is_there = (index as usize) < self.arena.slots();
+        let generation = is_there.then(|| self.arena.slot(index).state().generation());
         TaskId {
             index,
-            generation: self.arena.slot(index).state().generation(),
+            generation: generation.unwrap_or(0),
         }
     }
 
@@ -147,7 +152,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     ///
     /// The closure is dropped by the worker that finds it in its queue.
     pub fn cancel(&self, task: TaskId) -> bool {
-        if task.index as usize >= self.arena.capacity() {
+        if task.index as usize >= self.arena.slots() {
             return false;
         }
         let Some(settled) = self.arena.slot(task.index).state().cancel(task.generation) else {
@@ -372,8 +377,12 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         let index = ticket.index;
         let state = self.scheduler().arena.slot(index).state();
         if self.take_back(index) {
-            let entered = state.enter();
-            debug_assert_eq!(entered, Entered::Run, "only the owner claims an offer");
+            if state.enter() == Entered::Discard {
+                // Cancelled by its name. What is dropped is a call of the closure, not the closure.
+                self.scheduler()
+                    .discard(index, |index| self.give_slot(index));
+                return false;
+            }
         } else if !state.claim() {
             return false;
         }
@@ -420,16 +429,18 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         }
     }
 
-    /// Ends an offer that was run by a thief.
+    /// Ends an offer that is over: `true` if a thief ran it, `false` if it was cancelled.
     ///
     /// # Safety
     ///
-    /// The ticket came from `offer` on this worker, and its task is done.
-    pub(crate) unsafe fn release_offer(&self, ticket: Ticket<()>) {
+    /// The ticket came from `offer` on this worker, and its task has ended.
+    pub(crate) unsafe fn release_offer(&self, ticket: Ticket<()>) -> bool {
         let state = self.scheduler().arena.slot(ticket.index).state();
+        let done = state.life() == Life::Done;
         if state.leave_handle(true) == Some(true) {
             self.scheduler()
                 .retire(ticket.index, |index| self.give_slot(index));
         }
+        done
     }
 }

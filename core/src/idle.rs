@@ -467,8 +467,8 @@ mod tests {
         fn unpark(&self, worker: WorkerId) {
             self.0.lock().unwrap().push(worker.index());
         }
-        fn now_ns(&self) -> u64 {
-            0
+        fn now_ns(&self) -> Option<u64> {
+            None
         }
     }
 

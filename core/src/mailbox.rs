@@ -64,7 +64,7 @@ impl Mailbox {
         // those that were posted. A list that changes under the walk is walked wrongly, and
         // the taker looks again at what it then owns.
         let mut rest = self.newest.load(order!("mailbox.any.look", Acquire));
-        for _ in 0..arena.capacity() {
+        for _ in 0..arena.slots() {
             let Some(index) = rest.checked_sub(1) else {
                 return false;
             };

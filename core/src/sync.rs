@@ -98,6 +98,16 @@ macro_rules! array {
 }
 pub(crate) use array;
 
+/// A number that no other call has returned, from 1. (On 32-bit targets it comes again after 2^32 calls.)
+pub(crate) fn unique_id() -> usize {
+    // Not part of any protocol, so the model does not see it either.
+    #[cfg(pinfold_loom)]
+    use core::sync::atomic::AtomicUsize;
+    static LAST: AtomicUsize = AtomicUsize::new(0);
+    // Relaxed: only its uniqueness matters.
+    LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1)
+}
+
 /// A hint that the caller waits for another thread; does nothing under the model, where core's
 /// operations must terminate without one.
 #[inline(always)]

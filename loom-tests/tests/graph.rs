@@ -9,13 +9,14 @@ use std::sync::Arc;
 
 use loom::thread;
 use pinfold_core::graph::{Node, Outcome, Plan, Run};
+use pinfold_core::storage::Stable;
 use pinfold_core::sync::{AtomicUsize, Ordering::Relaxed};
 use support::worker;
 
 /// Runs `plan` on two workers, the second of which only takes what it finds at once. `body` is
 /// given how often each node has begun, itself included.
 fn run_on_two_workers<const NODES: usize>(
-    plan: &Plan<Vec<u32>>,
+    plan: &Plan<Words>,
     body: impl Fn(u32, &[AtomicUsize; NODES]) + Send + Sync + Copy + 'static,
 ) -> [usize; NODES] {
     let scheduler = support::scheduler::<2, 2>();
@@ -45,13 +46,31 @@ fn run_on_two_workers<const NODES: usize>(
     counts
 }
 
-fn plan(offsets: &[u32], successors: &[u32]) -> Plan<Vec<u32>> {
+/// The memory of a plan.
+struct Words(Vec<u32>);
+
+impl AsRef<[u32]> for Words {
+    fn as_ref(&self) -> &[u32] {
+        &self.0
+    }
+}
+
+impl AsMut<[u32]> for Words {
+    fn as_mut(&mut self) -> &mut [u32] {
+        &mut self.0
+    }
+}
+
+// SAFETY: a vector that is only read stays the same.
+unsafe impl Stable<u32> for Words {}
+
+fn plan(offsets: &[u32], successors: &[u32]) -> Plan<Words> {
     let nodes = offsets.len() - 1;
     Plan::new(
-        offsets.to_vec(),
-        successors.to_vec(),
-        vec![0; nodes],
-        vec![0; nodes],
+        Words(offsets.to_vec()),
+        Words(successors.to_vec()),
+        Words(vec![0; nodes]),
+        Words(vec![0; nodes]),
         &mut vec![0; 2 * nodes],
     )
     .unwrap()

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use pinfold_affinity::{Allowed, Placement, Plan, Topology};
-use pinfold_core::arena::{MAGAZINE, MAX_SLOTS};
+use pinfold_core::arena::MAX_SLOTS;
 
 use crate::error::BuildError;
 use crate::platform::{PanicHandler, PanicPayload};
-use crate::pool::{Layout, Pool};
+use crate::pool::{Layout, Pool, beyond_slots};
 
 /// When a pool's threads are started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Builder {
     /// [`BuildError`]; threads that were started by then have ended.
     pub fn build(self) -> Result<Pool, BuildError> {
         let (workers, plan) = self.plan()?;
-        let most = MAX_SLOTS - (workers + 1) * MAGAZINE as usize;
+        let most = MAX_SLOTS - beyond_slots(workers);
         if self.slots == 0 || self.slots > most {
             return Err(BuildError::Slots {
                 given: self.slots,

@@ -5,6 +5,8 @@ use core::ops::Range;
 
 use super::run::Verdict;
 use crate::scheduler::Word;
+use crate::storage::Stable;
+use crate::sync::unique_id;
 
 /// The number of a node in its plan.
 pub type NodeIndex = u32;
@@ -100,9 +102,10 @@ pub struct Plan<S> {
     roots: S,
     sinks: usize,
     root_count: usize,
+    id: usize,
 }
 
-impl<S: AsRef<[u32]> + AsMut<[u32]>> Plan<S> {
+impl<S: Stable<u32> + AsMut<[u32]>> Plan<S> {
     /// Checks the edges and fills `in_degrees` (one element per node) and `roots` (at least one per
     /// node without predecessors). `scratch` needs two elements per node. O(nodes + edges).
     ///
@@ -152,6 +155,7 @@ impl<S: AsRef<[u32]> + AsMut<[u32]>> Plan<S> {
             roots,
             sinks,
             root_count,
+            id: unique_id(),
         };
         plan.check_cycles(missing, stack)?;
         Ok(plan)
@@ -170,7 +174,8 @@ fn check_shape(offsets: &[u32], successors: &[u32]) -> Result<(), PlanError> {
     if nodes > MAX_NODES {
         return Err(PlanError::TooManyNodes { nodes });
     }
-    if offsets.first() != Some(&0) {
+    let has_nodes_for_edges = nodes > 0 || successors.is_empty();
+    if offsets.first() != Some(&0) || !has_nodes_for_edges {
         return Err(PlanError::Offsets { node: 0 });
     }
     for (node, span) in spans(offsets).enumerate() {
@@ -215,7 +220,12 @@ fn list_roots(in_degrees: &[u32], roots: &mut [u32]) -> Result<usize, PlanError>
     Ok(count)
 }
 
-impl<S: AsRef<[u32]>> Plan<S> {
+impl<S: Stable<u32>> Plan<S> {
+    /// What tells this plan, and clones of it, from others.
+    pub(super) fn id(&self) -> usize {
+        self.id
+    }
+
     /// The number of nodes.
     pub fn nodes(&self) -> usize {
         self.in_degrees.as_ref().len()

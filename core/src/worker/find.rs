@@ -10,6 +10,7 @@ use crate::order;
 use crate::platform::{Platform, Unwind, WorkerId};
 use crate::scheduler::{INJECTOR_INTERVAL, Storage, Word};
 use crate::sync::spin_hint;
+use crate::task::SlotIndex;
 
 /// How many looks at other workers' deques a worker spends before it goes to sleep.
 const SEARCH_LOOKS: usize = if cfg!(pinfold_loom) { 1 } else { 128 };
@@ -38,6 +39,18 @@ impl Pauses {
 pub(super) enum Found {
     Word(Word),
     Closed,
+}
+
+impl<S: Storage, P> Worker<'_, S, P> {
+    /// The oldest of what was taken out of the mailbox.
+    pub(super) fn next_mail(&self) -> Option<SlotIndex> {
+        let index = self.mail.get().checked_sub(1)?;
+        // Relaxed: the list is this worker's.
+        let next = &self.scheduler.arena.slot(index).next;
+        self.mail
+            .set(next.load(order!("worker.mail.next", Relaxed)));
+        Some(index)
+    }
 }
 
 impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
@@ -100,19 +113,11 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
 
     /// The oldest task in this worker's mail.
     pub(super) fn take_mail(&self) -> Option<Word> {
-        let arena = &self.scheduler.arena;
         if self.mail.get() == 0 {
             let seat = self.scheduler.seats.as_ref().get(self.id.index())?;
-            self.mail.set(seat.mailbox.take_all(arena));
+            self.mail.set(seat.mailbox.take_all(&self.scheduler.arena));
         }
-        let index = self.mail.get().checked_sub(1)?;
-        // Relaxed: the list is this worker's.
-        let rest = arena
-            .slot(index)
-            .next
-            .load(order!("worker.mail.next", Relaxed));
-        self.mail.set(rest);
-        Some(Word::task(index))
+        self.next_mail().map(Word::task)
     }
 
     fn take_injected(&self) -> Option<Word> {

@@ -9,8 +9,8 @@
 //!    it is taken);
 //! 2. it counts as hungry for a while, so that running descendants may share their joins;
 //! 3. before it parks, it clears its deque: descendants are run, detached tasks go to the injector,
-//!    where any free worker takes them, and structured tasks of others go to its shelf, where
-//!    everybody sees them;
+//!    where any free worker takes them, and what somebody waits for goes to its shelf, where
+//!    everybody sees it;
 //! 4. it parks; the end of what it waits for wakes it, or work that no free sleeper could be woken for.
 //!
 //! **No deadlock.** Suppose all workers wait. Then all are parked, with empty deques, and every queued
@@ -32,7 +32,7 @@ use super::find::Pauses;
 use crate::deque::Steal;
 use crate::platform::{Platform, Unwind};
 use crate::scheduler::{Storage, Word, Work};
-use crate::task::Frame;
+use crate::task::{Frame, Kind};
 
 impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// Runs the descendants of `frame` in this worker's own deque, as long as they are the newest.
@@ -145,7 +145,8 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 debug_assert_eq!(pushed, Ok(()), "it was there before");
                 break;
             };
-            if self.scheduler.arena.slot(index).frame().0 == Frame::NONE {
+            let slot = self.scheduler.arena.slot(index);
+            if slot.kind() == Kind::Plain && slot.frame().0 == Frame::NONE {
                 self.inject(index);
             } else if let Some(seat) = self.scheduler.seats.as_ref().get(self.id.index()) {
                 seat.shelf.post(&self.scheduler.arena, index);

@@ -63,8 +63,8 @@ impl Platform for Parking {
         }
     }
 
-    fn now_ns(&self) -> u64 {
-        0
+    fn now_ns(&self) -> Option<u64> {
+        Some(0)
     }
 
     fn slots_freed(&self, _last: bool) {
@@ -74,7 +74,8 @@ impl Platform for Parking {
 }
 
 /// In the models nothing panics but a failed assertion, which ends the exploration.
-impl Unwind for Parking {
+// SAFETY: a panic ends the exploration.
+unsafe impl Unwind for Parking {
     type Panic = Infallible;
 
     fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Infallible> {

@@ -14,6 +14,7 @@ use crate::current::Worker;
 use crate::error::panic_text;
 use crate::platform::Threads;
 use crate::pool::Pool;
+use crate::storage::Owned;
 
 /// How a graph is run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl States {
 
 /// What one run needs to remember.
 pub(super) struct RunState {
-    pub(super) run: Run<Box<[Node]>>,
+    pub(super) run: Run<Owned<Node>>,
     /// The errors of failed tasks, in no order.
     pub(super) errors: Vec<(u32, BoxError)>,
     /// Empty until a run records times.
@@ -116,7 +117,7 @@ struct Progress<'r> {
 impl Progress<'_> {
     /// Calls a task's closure.
     #[inline]
-    fn body(&self, worker: &Worker<'_>, run: &Run<Box<[Node]>>, node: u32) -> CoreOutcome {
+    fn body(&self, worker: &Worker<'_>, run: &Run<Owned<Node>>, node: u32) -> CoreOutcome {
         if self.options.record_times {
             self.timed(worker, run, node)
         } else {
@@ -124,7 +125,7 @@ impl Progress<'_> {
         }
     }
 
-    fn timed(&self, worker: &Worker<'_>, run: &Run<Box<[Node]>>, node: u32) -> CoreOutcome {
+    fn timed(&self, worker: &Worker<'_>, run: &Run<Owned<Node>>, node: u32) -> CoreOutcome {
         let start_ns = self.start.elapsed().as_nanos() as u64;
         let outcome = self.call(run, node);
         let end_ns = self.start.elapsed().as_nanos() as u64;
@@ -133,7 +134,7 @@ impl Progress<'_> {
     }
 
     #[inline]
-    fn call(&self, run: &Run<Box<[Node]>>, node: u32) -> CoreOutcome {
+    fn call(&self, run: &Run<Owned<Node>>, node: u32) -> CoreOutcome {
         match Threads::catch(|| (self.graph.bodies[node as usize])()) {
             Ok(Ok(())) => CoreOutcome::Ok,
             Ok(Err(error)) => self.fail(run, node, error),
@@ -145,7 +146,7 @@ impl Progress<'_> {
     }
 
     #[cold]
-    fn fail(&self, run: &Run<Box<[Node]>>, node: u32, error: BoxError) -> CoreOutcome {
+    fn fail(&self, run: &Run<Owned<Node>>, node: u32, error: BoxError) -> CoreOutcome {
         if self.options.fail_fast {
             run.stop();
         }
@@ -196,9 +197,8 @@ impl Pool {
 
 impl RunState {
     fn new(nodes: usize) -> Self {
-        let nodes: Box<[Node]> = (0..nodes).map(|_| Node::new()).collect();
         RunState {
-            run: Run::with_storage(nodes),
+            run: Run::with_storage((0..nodes).map(|_| Node::new()).collect()),
             errors: Vec::new(),
             times: Box::default(),
         }
