@@ -12,9 +12,10 @@
 //! | nothing takes a lock | a thread is stopped after each instruction, and the others go on (`stall.rs`) | `control-lock` ends with 3 |
 //! | it works | three workers on bare threads, checked results (`run.rs`) | a false claim ends with 1 |
 //!
-//! The first two hold for **every** public function (`every.rs`), for any arguments, over arrays and over slices.
-//! Not in it are `Debug` and `Display`, for readers: `core::fmt`, through which they go, can itself panic. And
-//! functions that exist in model builds only.
+//! The first two hold for **every** public function (`every.rs`), for any arguments, over arrays and over slices; at each
+//! level of optimisation (1, 2, 3, `s`, `z`), with and without link-time optimisation. A debug build is something else:
+//! it checks arithmetic, and asserts. Left out are `Debug` and `Display`, which are for readers, because `core::fmt`
+//! can itself panic; and functions that exist in model builds only.
 //!
 //! `cargo test -p pinfold-core --test links` builds it in all four ways.
 
