@@ -496,6 +496,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_slot_cannot_be_given() {
+        let arena = Arena::<[Slot; 2]>::fixed();
+        let magazine = Magazine::new(64);
+        arena.give(&magazine, 2);
+        arena.give_shared(u32::MAX - 1);
+        let all: Vec<_> = core::iter::from_fn(|| arena.take(&magazine)).collect();
+        assert_eq!(all, [0, 1]);
+    }
+
+    #[test]
     fn an_emptied_magazine_serves_others() {
         let arena = Arena::<[Slot; 4]>::fixed();
         let (mine, yours) = (Magazine::new(64), Magazine::new(64));

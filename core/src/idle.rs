@@ -532,6 +532,21 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_without_a_bit_does_not_sleep() {
+        let set = IdleSet::<[Word; 2]>::fixed();
+        let platform = Log(Mutex::default());
+        let beyond = worker(set.capacity());
+        set.enter_search();
+        assert_eq!(set.sleep(&platform, beyond, || None::<()>), Slept::Woken);
+        assert_eq!(searching(&set), 1);
+        assert_eq!(set.wait(&platform, beyond, || None::<()>), None);
+        assert_eq!(set.sleep(&platform, beyond, || Some(7)), Slept::Found(7));
+        assert_eq!(searching(&set), 0);
+        set.wake_one(&platform, beyond);
+        assert_eq!(*platform.0.lock().unwrap(), []);
+    }
+
+    #[test]
     fn a_wake_that_finds_nobody_leaves_no_permit() {
         let set = IdleSet::<[Word; 2]>::fixed();
         let platform = Log(Mutex::default());

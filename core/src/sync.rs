@@ -5,7 +5,10 @@
 //! 1. **loom**, where `cfg(pinfold_loom)` is set (by the build script of the model package): every
 //!    access becomes a scheduling point of the model checker;
 //! 2. **portable-atomic**, on targets without 64-bit atomics. Its 64-bit operations take a lock
-//!    there, so what this crate claims as lock-free is not on such a target;
+//!    there, so what this crate claims as lock-free is not on such a target, and an interrupt
+//!    handler that spawns may wait for ever for what it has interrupted. On a single core, switch
+//!    on portable-atomic's `unsafe-assume-single-core`: then they mask interrupts for some
+//!    instructions instead (`examples/boards` does so on a Cortex-M4);
 //! 3. **core**, everywhere else.
 //!
 //! # Orderings have names
