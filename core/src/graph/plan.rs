@@ -321,11 +321,11 @@ impl Stack<'_> {
 mod tests {
     use super::*;
 
-    /// A plan in storage of just the right size.
-    fn plan(offsets: &[u32], successors: &[u32]) -> Result<Plan<Vec<u32>>, PlanError> {
+    /// A plan in storage of just the right size, which is never freed.
+    fn plan(offsets: &[u32], successors: &[u32]) -> Result<Plan<&'static mut [u32]>, PlanError> {
         let nodes = offsets.len().saturating_sub(1);
-        let zeros = || vec![0; nodes];
-        let (offsets, successors) = (offsets.to_vec(), successors.to_vec());
+        let zeros = || vec![0; nodes].leak();
+        let (offsets, successors) = (offsets.to_vec().leak(), successors.to_vec().leak());
         Plan::new(
             offsets,
             successors,
@@ -372,10 +372,10 @@ mod tests {
     #[test]
     fn storage_of_the_wrong_length_is_refused() {
         let refused = |in_degrees: usize, roots: usize, scratch: usize| {
-            let zeros = |count| vec![0; count];
+            let zeros = |count| vec![0; count].leak();
             let (offsets, successors) = (zeros(3), zeros(0));
             let (in_degrees, roots) = (zeros(in_degrees), zeros(roots));
-            Plan::new(offsets, successors, in_degrees, roots, &mut zeros(scratch)).err()
+            Plan::new(offsets, successors, in_degrees, roots, zeros(scratch)).err()
         };
         let length = |array, given, needed| {
             Some(PlanError::Length {

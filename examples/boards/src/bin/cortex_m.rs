@@ -86,7 +86,7 @@ impl Platform for Board {
 /// How many tasks the interrupt spawns, and submits only to cancel some of them.
 const TASKS: u32 = 300;
 /// Processor cycles, at 25 MHz, between two interrupts.
-const TICK_CYCLES: u32 = 5_000;
+const TICK_CYCLES: u32 = 50_000;
 const TICK_NS: u64 = TICK_CYCLES as u64 * 40;
 
 static SPAWNED: AtomicU32 = AtomicU32::new(0);

@@ -134,7 +134,7 @@ fn outside() -> Result<(), Fault> {
     wait_until(|| MET.load(Ordering::Acquire) == WORKERS as u32);
     for round in 1..=ROUNDS {
         // Everybody sleeps, and is woken.
-        wait_until(|| POOL.idle().asleep() == WORKERS);
+        wait_until(|| POOL.figures().asleep == WORKERS);
         for _ in 0..TASKS {
             let spawned = POOL.spawn(|worker| {
                 let count = if work(worker) { &RIGHT } else { &WRONG };
