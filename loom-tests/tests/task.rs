@@ -6,32 +6,11 @@
 
 mod support;
 
-use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::Waker;
 
 use loom::thread;
 use pinfold_core::handle::Ended;
-use pinfold_core::platform::Platform;
-use support::{Parking, worker};
-
-/// Wakes the one thread that waits for a task.
-struct Bell(Parking);
-
-impl Bell {
-    fn new() -> Arc<Self> {
-        Arc::new(Bell(Parking::new(1)))
-    }
-
-    fn wait(&self) {
-        self.0.park(worker(0));
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark(worker(0));
-    }
-}
+use support::{Bell, worker};
 
 #[test]
 fn a_handle_sees_the_result() {

@@ -9,6 +9,7 @@ use pinfold_core::scheduler::{Fixed, Scheduler};
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Wake;
 
 /// One token per worker, as of `std::thread::park`. Without spurious returns, so that a wake-up
 /// that is lost leaves its worker parked for good and the checker reports a deadlock.
@@ -87,6 +88,32 @@ impl Unwind for Parking {
 
     fn unhandled(&self, panic: Infallible) {
         match panic {}
+    }
+}
+
+/// Rings for one thread, from anywhere, and for whoever waits for a task.
+pub struct Bell(Parking);
+
+impl Bell {
+    /// Nobody has rung.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Bell(Parking::new(1)))
+    }
+
+    /// Lets the thread go on that waits or will wait.
+    pub fn ring(&self) {
+        self.0.unpark(worker(0));
+    }
+
+    /// Waits until somebody rings.
+    pub fn wait(&self) {
+        self.0.park(worker(0));
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
     }
 }
 
