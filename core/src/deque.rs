@@ -52,6 +52,7 @@
 use core::cell::Cell;
 use core::fmt;
 
+use crate::broken;
 use crate::order;
 use crate::sync::{
     AtomicBool, AtomicU32, AtomicU64, AtomicUsize, CachePadded, Ghost, array, const_fn,
@@ -100,6 +101,11 @@ impl Ends {
     #[inline(always)]
     fn head(self) -> u32 {
         self.0 as u32
+    }
+
+    #[inline(always)]
+    fn with_pops(self, other: Ends) -> Ends {
+        Ends(other.0 & !0xFFFF_FFFF | u64::from(self.head()))
     }
 
     #[inline(always)]
@@ -251,9 +257,13 @@ impl<S: AsRef<[Slot]>> Deque<S> {
             head_seen: Cell::new(0),
         };
         // As if full: the first push looks at `head` with the ordering that I3 needs.
-        owner
-            .head_seen
-            .set(owner.bottom().wrapping_sub(self.capacity() as u32));
+        // Left out: it writes what a thief still reads. Model: deque::a_new_owner_waits_for_the_readers_of_the_old_one.
+        let head = owner.bottom().wrapping_sub(self.capacity() as u32);
+        owner.head_seen.set(if broken!("deque.owner.as_if_full") {
+            ends.head()
+        } else {
+            head
+        });
         Some(owner)
     }
 
@@ -355,6 +365,12 @@ impl<S: AsRef<[Slot]>> Deque<S> {
 
     #[inline(always)]
     fn take(&self, ends: Ends, words: u32) -> bool {
+        // Left out: pops that came between are not compared. Model: deque::each_word_goes_to_the_owner_or_to_the_thief.
+        let ends = if broken!("deque.steal.compare_pops") {
+            ends.with_pops(self.look().0)
+        } else {
+            ends
+        };
         let taken = ends.advanced(words);
         // Release: pairs with the Acquire in `Owner::room`; the reads above happen before the
         // owner writes these positions again (I3).
@@ -401,7 +417,8 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
     /// [`Full`] with the word.
     #[inline]
     pub fn push(&self, word: usize) -> Result<(), Full> {
-        if self.room(1) == 0 {
+        // Left out: a word that is not taken is written over. Model: deque::a_slot_is_reused_only_after_it_was_read.
+        if self.room(1) == 0 && !broken!("deque.push.room") {
             return Err(Full(word));
         }
         self.write(0, word);
@@ -453,8 +470,12 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
                 .fetch_add(Ends::ONE_POP, order!("deque.pop.claim", Relaxed)),
         );
         self.pops.set(self.pops.get().wrapping_add(1));
-        if seen.head() == bottom {
-            self.restore();
+        // Left out: a word that a thief took is taken again. Model: deque::the_last_word_goes_to_the_owner_or_to_the_thief.
+        if seen.head() == bottom && !broken!("deque.pop.too_late") {
+            // Left out: the next push is hidden. Model: deque::the_last_word_goes_to_the_owner_or_to_the_thief.
+            if !broken!("deque.pop.restore") {
+                self.restore();
+            }
             return None;
         }
         Some(word)

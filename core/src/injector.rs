@@ -52,6 +52,7 @@
 
 use core::fmt;
 
+use crate::broken;
 use crate::deque::{BadCapacity, is_ring};
 use crate::order;
 use crate::sync::{AtomicUsize, CachePadded, array, const_fn, spin_hint};
@@ -197,14 +198,19 @@ impl<S: AsRef<[Entry]>> Injector<S> {
             // Model: injector::an_index_that_was_taken_finds_room_again.
             let seen = entry.load(order!("injector.push.entry", Acquire));
             let filled = cycle_of(ticket, mask);
+            // Left out: a producer that was stopped before it advanced `tail` stops all.
+            // Model: injector::two_producers_are_each_served_in_their_order.
             if seen & !mask == filled {
-                self.advance_tail(ticket);
+                if !broken!("injector.push.help") {
+                    self.advance_tail(ticket);
+                }
                 continue;
             }
             if seen & !mask != filled.wrapping_sub(mask + 1) {
                 continue;
             }
-            if !self.has_room(ticket, mask) {
+            // Left out: an index that was not taken is written over. Model: injector::a_full_queue_refuses_and_keeps_what_it_holds.
+            if !broken!("injector.push.room") && !self.has_room(ticket, mask) {
                 return Err(Rejected::Full(index));
             }
             // Release: pairs with the Acquire in `pop`; carries what the producer wrote into the

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 use crate::arena::Arena;
+use crate::broken;
 use crate::order;
 use crate::sync::{AtomicU32, const_fn};
 use crate::task::{Slot, SlotIndex};
@@ -95,6 +96,11 @@ impl Mailbox {
         // Acquire: pairs with the Release in `post`.
         // Weaker: a slot is run that was not written. Model: mailbox::mail_arrives_whole.
         let mut rest = self.newest.swap(0, order!("mailbox.take.swap", Acquire));
+        // Left out: what was taken stays in it, for the next taker. Model: mailbox::mail_arrives_whole.
+        if broken!("mailbox.take.empty") {
+            self.newest
+                .store(rest, order!("mailbox.take.again", Relaxed));
+        }
         let mut first = 0;
         while let Some(index) = rest.checked_sub(1) {
             // Relaxed, both: the list is ours.

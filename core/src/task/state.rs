@@ -30,6 +30,7 @@
 
 use core::fmt;
 
+use crate::broken;
 use crate::order;
 use crate::sync::{AtomicUsize, Ghost, MODEL, Ordering, const_fn};
 
@@ -162,7 +163,10 @@ impl State {
         // Acquire: pairs with the Release in `set_waiter`; we may take the waiter out.
         // Weaker: a waiter is read before it was written. Model: task::a_cancel_wakes_the_waiter.
         let (before, after) = self.update(order!("task.cancel", Acquire), |state| {
-            let ours = state >> GENERATION_SHIFT == generation && state & ENTRY != 0;
+            // Left out: the next task of the slot is cancelled. Model: task::a_stale_task_id_is_rejected.
+            let is_same =
+                state >> GENERATION_SHIFT == generation || broken!("task.cancel.generation");
+            let ours = is_same && state & ENTRY != 0;
             (ours && state & LIFE == QUEUED).then_some(state | CANCELLED)
         });
         let cancelled = before != after;
@@ -186,7 +190,9 @@ impl State {
         // Acquire: pairs with the Release in `set_waiter`, and with whoever let go before us.
         // Weaker: a waiter is taken out that is not there. Model: task::a_finish_wakes_the_waiter.
         let (before, after) = self.update(order!("task.finish", AcqRel), |state| {
-            (abandoned || state & HANDLE != 0).then_some(state & !LIFE | DONE)
+            // Left out: a result that nobody reads is not dropped. Model: task::a_result_that_nobody_takes_is_dropped_once.
+            let is_read = state & HANDLE != 0 || broken!("task.finish.handle");
+            (abandoned || is_read).then_some(state & !LIFE | DONE)
         });
         (before != after).then_some(Settled {
             waiter: after & WAITER != 0,
@@ -279,6 +285,11 @@ impl State {
             let Some(next) = change(state) else {
                 return (state, state);
             };
+            // Left out: what came between is written over. Model: task::a_stale_task_id_is_rejected.
+            if broken!("task.update.compare") {
+                self.0.swap(next, ordering);
+                return (state, next);
+            }
             // Relaxed on failure: another round follows.
             match self.0.compare_exchange(
                 state,

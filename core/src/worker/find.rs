@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::Worker;
+use crate::broken;
 use crate::deque::Steal;
 use crate::idle::Slept;
 use crate::mailbox::Mailbox;
@@ -213,7 +214,10 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
             }
             if scheduler.is_closed() {
                 // What was accepted before the closing was published before it: once more.
-                // Model: scheduler::what_was_accepted_before_the_close_is_run.
+                // Left out: it is left behind. Model: scheduler::what_was_accepted_before_the_close_is_run.
+                if broken!("worker.sleep.last_look") {
+                    return Some(Found::Closed);
+                }
                 scheduler.platform.sleeper_fence();
                 let left = self.find_elsewhere().map(Found::Word);
                 return Some(left.unwrap_or(Found::Closed));
