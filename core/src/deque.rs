@@ -239,7 +239,7 @@ impl<S: AsRef<[Slot]>> Deque<S> {
     pub fn owner(&self) -> Option<Owner<'_, S>> {
         // Acquire: pairs with the Release in `Owner::drop`; the next owner continues from the
         // counters that the last one left.
-        // Weaker: a new owner starts from stale counters. Model: deque::an_owner_continues_where_the_last_one_stopped.
+        // Weaker: a new owner starts from stale counters. Model: deque_owner::an_owner_continues_where_the_last_one_stopped.
         let claimed = self.owned.compare_exchange(
             false,
             true,
@@ -257,7 +257,7 @@ impl<S: AsRef<[Slot]>> Deque<S> {
             head_seen: Cell::new(0),
         };
         // As if full: the first push looks at `head` with the ordering that I3 needs.
-        // Left out: it writes what a thief still reads. Model: deque::a_new_owner_waits_for_the_readers_of_the_old_one.
+        // Left out: it writes what a thief still reads. Model: deque_owner::a_new_owner_waits_for_the_readers_of_the_old_one.
         let head = owner.bottom().wrapping_sub(self.capacity() as u32);
         owner.head_seen.set(if broken!("deque.owner.as_if_full") {
             ends.head()
@@ -374,8 +374,8 @@ impl<S: AsRef<[Slot]>> Deque<S> {
         let taken = ends.advanced(words);
         // Release: pairs with the Acquire in `Owner::room`; the reads above happen before the
         // owner writes these positions again (I3).
-        // Weaker: the reads may drift below the exchange and see the next words. Model (by a
-        // ghost): deque::a_slot_is_reused_only_after_it_was_read.
+        // Weaker: the reads may drift below the exchange and see the next words. By a ghost. Model:
+        // deque::a_slot_is_reused_only_after_it_was_read.
         self.ends
             .compare_exchange(
                 ends.0,
@@ -473,7 +473,7 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
         // Left out: a word that a thief took is taken again. Model: deque::the_last_word_goes_to_the_owner_or_to_the_thief.
         if seen.head() == bottom && !broken!("deque.pop.too_late") {
             // Left out: the next push is hidden. Model: deque::the_last_word_goes_to_the_owner_or_to_the_thief.
-            if !broken!("deque.pop.restore") {
+            if !broken!("deque.pop.undo") {
                 self.restore();
             }
             return None;
@@ -552,7 +552,7 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
     fn refreshed_room(&self, capacity: u32) -> u32 {
         // Acquire: pairs with the Release in `Deque::take`; the thieves' reads below `head` happen
         // before the owner's writes that follow (I3).
-        // Weaker: a thief could read the word of the next round. Model (by a ghost):
+        // Weaker: a thief could read the word of the next round. By a ghost. Model:
         // deque::a_slot_is_reused_only_after_it_was_read.
         let ends = Ends(self.deque.ends.load(order!("deque.push.reclaim", Acquire)));
         self.head_seen.set(ends.head());
@@ -587,7 +587,7 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
 impl<S> Drop for Owner<'_, S> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `Deque::owner`.
-        // Weaker: the next owner starts from stale counters. Model: deque::an_owner_continues_where_the_last_one_stopped.
+        // Weaker: the next owner starts from stale counters. Model: deque_owner::an_owner_continues_where_the_last_one_stopped.
         self.deque
             .owned
             .store(false, order!("deque.owner.release", Release));

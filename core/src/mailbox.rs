@@ -61,10 +61,11 @@ impl Mailbox {
         arena: &Arena<S>,
         wanted: impl Fn(SlotIndex) -> bool,
     ) -> bool {
-        // Acquire: pairs with the Release in `post`, so that the first slot's link and frame are
-        // those that were posted. A list that changes under the walk is walked wrongly, and
-        // the taker looks again at what it then owns.
-        let mut rest = self.newest.load(order!("mailbox.any.look", Acquire));
+        // Relaxed: a hint. A link or a frame may be older than the list, and a list that changes under
+        // the walk is walked wrongly: the taker looks again at what it then owns. Nothing is missed
+        // for good: who parks looks after its `sleeper_fence`, and whoever had posted before that
+        // fence has its frames and links seen with the list; whoever posts later wakes.
+        let mut rest = self.newest.load(order!("mailbox.any.look", Relaxed));
         for _ in 0..arena.capacity() {
             let Some(index) = rest.checked_sub(1) else {
                 return false;

@@ -439,7 +439,10 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         // Relaxed: ordered by the fence that follows.
         self.starving
             .fetch_add(1, order!("scheduler.starve", Relaxed));
-        self.platform.publisher_fence();
+        // Left out: it misses the slot, and is missed. Model: scheduler::who_starves_is_told_of_a_slot_that_a_handle_kept.
+        if !broken!("scheduler.starve.fence") {
+            self.platform.publisher_fence();
+        }
     }
 
     /// Ends what [`Scheduler::enter_starvation`] began.

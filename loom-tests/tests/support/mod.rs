@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each file of models uses its part")]
 
+pub mod rings;
+
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread::{self, Thread};
 use pinfold_core::platform::{Platform, Unwind, WorkerId};
@@ -18,6 +20,8 @@ pub struct Parking {
     places: Vec<Place>,
     /// How often somebody outside was told of free slots. No step of the model.
     freed: std::sync::atomic::AtomicUsize,
+    /// Rings whenever a worker parks.
+    parks: Option<Arc<Bell>>,
 }
 
 #[derive(Debug)]
@@ -37,6 +41,15 @@ impl Parking {
         Parking {
             places: (0..workers).map(place).collect(),
             freed: std::sync::atomic::AtomicUsize::new(0),
+            parks: None,
+        }
+    }
+
+    /// The same, and `bell` rings whenever a worker parks.
+    pub fn heard(workers: usize, bell: Arc<Bell>) -> Self {
+        Parking {
+            parks: Some(bell),
+            ..Self::new(workers)
         }
     }
 
@@ -49,6 +62,9 @@ impl Parking {
 impl Platform for Parking {
     fn park(&self, worker: WorkerId) {
         let place = &self.places[worker.index()];
+        if let Some(bell) = &self.parks {
+            bell.ring();
+        }
         while !place.token.swap(false, Ordering::Acquire) {
             *place.parked.lock().unwrap() = Some(thread::current());
             thread::park();
@@ -92,6 +108,7 @@ impl Unwind for Parking {
 }
 
 /// Rings for one thread, from anywhere, and for whoever waits for a task.
+#[derive(Debug)]
 pub struct Bell(Parking);
 
 impl Bell {

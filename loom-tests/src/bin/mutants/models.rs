@@ -1,6 +1,11 @@
 //! The models: test binaries that are there already, and one process per run, for a mutant is chosen
 //! by the environment.
 
+#![allow(
+    dead_code,
+    reason = "the binary and the test that includes this use their parts"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
@@ -69,19 +74,20 @@ impl Verdict {
         }
     }
 
-    /// What the panic that ended a run says of its cause.
+    /// What the first panic of a run says. (Others may follow while the model is torn down.)
     fn of_failure(errors: &str) -> Verdict {
-        let says = |text| errors.contains(text);
+        let Some(first) = errors.split(" panicked at ").nth(1) else {
+            return Verdict::Crashed;
+        };
+        let says = |text| first.contains(text);
         if says("Causality violation") {
             Verdict::Race
         } else if says("deadlock; threads") {
             Verdict::Deadlock
         } else if says("Model exceeded maximum number of branches") {
             Verdict::Endless
-        } else if says("panicked at") {
-            Verdict::Assertion
         } else {
-            Verdict::Crashed
+            Verdict::Assertion
         }
     }
 }
@@ -185,7 +191,6 @@ fn in_binary(binary: PathBuf) -> Vec<Model> {
 /// # Errors
 ///
 /// What kept them from being built.
-#[allow(dead_code, reason = "the test finds what was built with it")]
 pub fn build() -> Result<Vec<PathBuf>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
@@ -208,7 +213,6 @@ pub fn build() -> Result<Vec<PathBuf>, String> {
 }
 
 /// The file that a message of cargo's says was built as a test.
-#[allow(dead_code, reason = "as above")]
 pub fn executable(message: &str) -> Option<PathBuf> {
     let (_, path) = message.split_once(r#""executable":""#)?;
     let (path, _) = path.split_once('"')?;
@@ -218,7 +222,6 @@ pub fn executable(message: &str) -> Option<PathBuf> {
 
 /// The test binaries of the source files `files` beside the one that runs, the newest first. (Other
 /// packages of the workspace may have files of the same names.)
-#[allow(dead_code, reason = "the mutants' run builds its own")]
 pub fn siblings(files: &BTreeSet<&str>) -> Vec<PathBuf> {
     let own = std::env::current_exe().expect("a test has a binary");
     let folder = own.parent().expect("a binary is in a folder");

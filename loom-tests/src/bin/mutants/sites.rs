@@ -8,6 +8,11 @@
 //! | `Model: file::name, file::other.` in the comment above | who notices it, the quickest first |
 //! | `Argued Relaxed: why. Rests on: what.` at that comment's end | a mutant that no model can notice |
 
+#![allow(
+    dead_code,
+    reason = "the binary and each test that includes this use their parts"
+)]
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
