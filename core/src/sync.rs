@@ -15,7 +15,7 @@
 //! environment variable `PINFOLD_MUTANT`), so that one test binary shows for each site that a model
 //! notices.
 //!
-//! Steps have names too: `if !broken!("deque.pop.restore") { … }`. In normal builds [`broken!`](crate::broken)
+//! Steps have names too: `if !broken!("deque.pop.undo") { … }`. In normal builds [`broken!`](crate::broken)
 //! is `false` and nothing is left of it; under the model the same variable may name one step, which is
 //! then left out, so that a model must notice that the step is needed.
 //!
@@ -72,6 +72,11 @@ macro_rules! order {
 ///
 /// `broken!("module.operation.step")` is `false` in normal builds. Under the model, the environment
 /// variable `PINFOLD_MUTANT` may name the step.
+///
+/// ```
+/// const IS_LEFT_OUT: bool = pinfold_core::broken!("module.operation.step");
+/// assert!(!IS_LEFT_OUT);
+/// ```
 #[macro_export]
 #[cfg(not(pinfold_loom))]
 macro_rules! broken {
