@@ -59,6 +59,7 @@
 
 use core::fmt;
 
+use crate::broken;
 use crate::order;
 use crate::platform::{Platform, WorkerId};
 use crate::sync::{AtomicUsize, CachePadded, array, const_fn};
@@ -199,12 +200,16 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
             Hunger::HUNGRY + Hunger::SEARCHING,
             order!("idle.search.leave", Release),
         );
-        if Hunger(before).searching() > 1 {
+        // Left out: nobody asks for what publishers left to this one.
+        // Model: idle::an_item_left_to_a_searcher_is_found_by_a_waiter.
+        if Hunger(before).searching() > 1 || broken!("idle.search.pass_on") {
             return;
         }
         // Pairs with the `publisher_fence` in `wake`: a publisher that still counted this searcher
         // has published before, and `is_more` sees it. Model: idle::a_publisher_that_relies_on_a_searcher_loses_nothing.
-        platform.sleeper_fence();
+        if !broken!("idle.search.fence") {
+            platform.sleeper_fence();
+        }
         if is_more() {
             self.wake(platform, 1, near);
         }
@@ -228,12 +233,21 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         self.hunger
             .fetch_sub(Hunger::SEARCHING, order!("idle.sleep.unsearch", Relaxed));
         platform.sleeper_fence();
-        if let Some(found) = look() {
+        // Left out: it parks without the last look. Model: idle::no_wakeup_is_lost.
+        let found = if broken!("idle.sleep.look") {
+            None
+        } else {
+            look()
+        };
+        if let Some(found) = found {
             if self.retract(worker, Role::Free) {
                 // Not counted as searching any more, and yet publishers may have left work to this
                 // one before it stopped, and `look` may have left more than it took.
+                // Left out: nobody takes that work. Model: idle::a_wake_that_is_not_needed_is_passed_on.
                 self.leave_hunger();
-                self.wake(platform, 1, &[]);
+                if !broken!("idle.sleep.pass_on") {
+                    self.wake(platform, 1, &[]);
+                }
             } else {
                 self.leave_search(platform, &[], || true);
             }
@@ -268,7 +282,10 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         mut look: impl FnMut() -> Option<T>,
     ) -> Option<T> {
         self.announce(worker, Role::Waiting);
-        platform.sleeper_fence();
+        // Left out: work and waiter miss each other. Model: idle::a_waiter_is_woken_for_work_when_nobody_sleeps_freely.
+        if !broken!("idle.wait.fence") {
+            platform.sleeper_fence();
+        }
         let found = loop {
             let found = look();
             if found.is_some() || !self.is_announced(worker, Role::Waiting) {
@@ -297,7 +314,10 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
 
     /// Wakes `worker` if it sleeps. Call it after the work was published. Lock-free.
     pub fn wake_one(&self, platform: &impl Platform, worker: WorkerId) {
-        platform.publisher_fence();
+        // Left out: mail and sleeper miss each other. Model: mailbox::mail_arrives_whole.
+        if !broken!("idle.wake_one.fence") {
+            platform.publisher_fence();
+        }
         if self.claim(worker, Role::Free) || self.claim(worker, Role::Waiting) {
             platform.unpark(worker);
         }
@@ -377,7 +397,13 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         }
         // Whether a waiter can help is known to itself alone, and one that cannot has nobody to pass
         // the wake on to: so all of them look.
-        woken + self.wake_role(platform, usize::MAX, near, Role::Waiting)
+        // Left out: one alone looks. Model: idle::a_waiter_that_cannot_help_does_not_keep_the_wake.
+        let waiters = if broken!("idle.wake.all_waiters") {
+            1
+        } else {
+            usize::MAX
+        };
+        woken + self.wake_role(platform, waiters, near, Role::Waiting)
     }
 
     fn wake_role(

@@ -18,6 +18,10 @@
 //! environment variable `PINFOLD_MUTANT`), so that one test binary shows for each site that a model
 //! notices.
 //!
+//! Steps have names too: `if !broken!("deque.pop.undo") { … }`. In normal builds [`broken!`](crate::broken)
+//! is `false` and nothing is left of it; under the model the same variable may name one step, which is
+//! then left out, so that a model must notice that the step is needed.
+//!
 //! # Ghosts
 //!
 //! A model checker that runs loads in program order cannot see a load drift *below* a later store
@@ -64,6 +68,32 @@ macro_rules! order {
 macro_rules! order {
     ($site:literal, $ordering:ident) => {
         $crate::sync::mutant::ordering($site, $crate::sync::Ordering::$ordering)
+    };
+}
+
+/// Whether a named step of an algorithm is left out, which a model then has to notice.
+///
+/// `broken!("module.operation.step")` is `false` in normal builds. Under the model, the environment
+/// variable `PINFOLD_MUTANT` may name the step.
+///
+/// ```
+/// const IS_LEFT_OUT: bool = pinfold_core::broken!("module.operation.step");
+/// assert!(!IS_LEFT_OUT);
+/// ```
+#[macro_export]
+#[cfg(not(pinfold_loom))]
+macro_rules! broken {
+    ($step:literal) => {
+        false
+    };
+}
+
+/// Whether a named step is left out in this model run.
+#[macro_export]
+#[cfg(pinfold_loom)]
+macro_rules! broken {
+    ($step:literal) => {
+        $crate::sync::mutant::is_broken($step)
     };
 }
 
@@ -212,14 +242,14 @@ mod plain {
     }
 }
 
-/// The table that weakens one site per model run.
+/// The table that weakens one site, or breaks one step, per model run.
 #[cfg(pinfold_loom)]
 pub mod mutant {
     use super::Ordering;
     use std::sync::OnceLock;
 
     /// The environment variable that names the mutant, as `site=Ordering` (`Relaxed` removes a
-    /// fence) or as the bare name of a logic mutant.
+    /// fence) or as the bare name of a step that is left out.
     pub const VARIABLE: &str = "PINFOLD_MUTANT";
 
     fn active() -> Option<&'static (String, Option<Ordering>)> {
@@ -249,5 +279,10 @@ pub mod mutant {
             Some((name, Some(weaker))) if name == site => *weaker,
             _ => declared,
         }
+    }
+
+    /// Whether `step` is left out in this run.
+    pub fn is_broken(step: &'static str) -> bool {
+        matches!(active(), Some((name, None)) if name == step)
     }
 }

@@ -22,6 +22,15 @@ struct Desk {
     reads: AtomicUsize,
 }
 
+impl Desk {
+    fn with_clock(has_clock: bool) -> Self {
+        Desk {
+            has_clock,
+            ..Desk::default()
+        }
+    }
+}
+
 impl Platform for Desk {
     fn park(&self, worker: WorkerId) {
         let tokens = self.tokens.lock().unwrap();
@@ -244,9 +253,7 @@ fn edges_without_nodes_are_refused() {
 /// A name from elsewhere may hit a half of a join that was offered to thieves.
 #[test]
 fn a_join_survives_a_cancelled_half() {
-    let mut desk = Desk::default();
-    desk.has_clock = true;
-    let pair: Pair<16> = Scheduler::fixed(desk);
+    let pair: Pair<16> = Scheduler::fixed(Desk::with_clock(true));
     let other = self::pair::<16>();
     let names: Vec<_> = (0..16)
         .map(|_| {
@@ -284,9 +291,7 @@ fn a_join_survives_a_cancelled_half() {
 #[test]
 fn joins_are_shared_without_a_clock() {
     for has_clock in [false, true] {
-        let mut desk = Desk::default();
-        desk.has_clock = has_clock;
-        let pair: Pair<64> = Scheduler::fixed(desk);
+        let pair: Pair<64> = Scheduler::fixed(Desk::with_clock(has_clock));
         thread::scope(|threads| {
             threads.spawn(|| pair.worker(ONE, &[ZERO]).unwrap().run_until_closed());
             while pair.figures().asleep == 0 {

@@ -5,6 +5,7 @@
 use core::fmt;
 
 use super::{NodeIndex, Plan};
+use crate::broken;
 use crate::latch::CountLatch;
 use crate::order;
 use crate::storage::Stable;
@@ -272,10 +273,11 @@ impl<S: Stable<Node>> Run<S> {
         // AcqRel. Release: what this predecessor wrote is for whoever arrives last. Acquire: that may
         // yet be this one.
         // Weaker: the node runs before it sees what a predecessor wrote. Model: graph::a_node_sees_all_its_predecessors.
-        arrived
+        let count = arrived
             .fetch_add(1, order!("graph.arrive.count", AcqRel))
-            .wrapping_add(1)
-            == target
+            .wrapping_add(1);
+        // Left out: the node runs after its first predecessor. Model: graph::a_node_sees_all_its_predecessors.
+        count == target || broken!("graph.arrive.all")
     }
 
     /// A node has failed: from now on verdicts are looked at.

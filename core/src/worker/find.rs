@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::Worker;
+use crate::broken;
 use crate::deque::Steal;
 use crate::idle::Slept;
 use crate::mailbox::Mailbox;
@@ -174,7 +175,9 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 left = true;
             }
         }
-        if left {
+        // Left out: who looked while it was gone sleeps.
+        // Model: shelf::what_is_put_back_on_a_shelf_is_told_to_those_who_missed_it.
+        if left && !broken!("worker.shelf.wake") {
             // Somebody may have looked while it was gone.
             self.wake(1);
         }
@@ -222,9 +225,13 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 return Some(Found::Word(word));
             }
             if scheduler.is_closed() {
-                // What was accepted before the closing was published before it: once more.
+                // What was accepted before the closing was published before it: once more. Pairs with
+                // the `publisher_fence` that stands between the two.
+                // Weaker: the task is left behind.
                 // Model: scheduler::what_was_accepted_before_the_close_is_run.
-                scheduler.platform.sleeper_fence();
+                if !broken!("worker.sleep.fence") {
+                    scheduler.platform.sleeper_fence();
+                }
                 let left = self.find_elsewhere().map(Found::Word);
                 return Some(left.unwrap_or(Found::Closed));
             }

@@ -29,6 +29,7 @@
 
 use super::Worker;
 use super::find::Pauses;
+use crate::broken;
 use crate::deque::Steal;
 use crate::platform::{Platform, Unwind};
 use crate::scheduler::{Storage, Word, Work};
@@ -82,7 +83,14 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
 
     fn park_waiting(&self, frame: Frame, done: &impl Fn() -> bool) -> Option<Option<Word>> {
         let scheduler = self.scheduler;
-        if let Some(word) = self.clear_deque(frame) {
+        // Left out: what is under something else is out of reach.
+        // Model: shelf::what_is_under_something_else_is_waited_for_in_vain_by_nobody.
+        let cleared = if broken!("worker.wait.clear_deque") {
+            None
+        } else {
+            self.clear_deque(frame)
+        };
+        if let Some(word) = cleared {
             return Some(Some(word));
         }
         scheduler.arena.empty(&self.magazine);
@@ -104,7 +112,11 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 self.report_sinks();
                 self.take_mail()
             })
-            .or_else(|| self.take_shelved(is_descendant))
+            // Left out: who waits does not see the shelves.
+            // Model: shelf::what_is_under_something_else_is_waited_for_in_vain_by_nobody.
+            .or_else(|| {
+                self.take_shelved(|word| is_descendant(word) && !broken!("worker.wait.shelf"))
+            })
             .or_else(|| self.steal_descendant(frame))
     }
 
@@ -151,7 +163,11 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
             } else if let Some(seat) = self.scheduler.seats.as_ref().get(self.id.index()) {
                 seat.shelf.post(&self.scheduler.arena, index);
             }
-            self.wake(1);
+            // Left out: who waits for it has looked before.
+            // Model: shelf::what_is_under_something_else_is_waited_for_in_vain_by_nobody.
+            if !broken!("worker.wait.wake") {
+                self.wake(1);
+            }
         }
         None
     }
