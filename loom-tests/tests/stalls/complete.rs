@@ -9,8 +9,7 @@ use crate::claims::{Class, LIMITS};
 use crate::tally::Tally;
 
 /// Names at which nobody was stopped, and why.
-const UNREACHED: [(&str, &str); 4] = [
-    ("graph.begin.forget", "once in 2^32 runs of one graph"),
+const UNREACHED: [(&str, &str); 3] = [
     ("latch.done.late", "only where a step is left out"),
     ("mailbox.take.again", "only where a step is left out"),
     ("scope.panicked", "the tasks of models do not panic"),
