@@ -81,7 +81,10 @@ fn the_whole_core_links_and_works_without_a_runtime() {
     }
     let built = build("freestanding", "freestanding");
     let complaints = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "{complaints}");
+    assert!(
+        built.status.success(),
+        "see its main.rs for how to find a panic: {complaints}"
+    );
     let (code, said) = run("freestanding");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(" claims hold\n"), "{said}");
@@ -132,7 +135,7 @@ fn a_lock_is_found_by_stopping_its_holder() {
 
 /// Public functions that the program leaves out.
 const LEFT_OUT: [(&str, &str); 2] = [
-    // In model builds only.
+    // In model builds only, both.
     ("", "ordering"),
     ("Scheduler", "idle"),
 ];
