@@ -377,8 +377,6 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     pub(crate) unsafe fn take_back_offer(&self, ticket: &Ticket<()>) -> bool {
         let index = ticket.index;
         let state = self.scheduler().arena.slot(index).state();
-        // Left out (the claim): what a thief runs is run here too.
-        // Model: fork_join::a_joins_stolen_half_is_seen_and_its_frame_not_touched_afterwards.
         if self.take_back(index) {
             if state.enter() == Entered::Discard {
                 // Cancelled by its name. What is dropped is a call of the closure, not the closure.
@@ -386,8 +384,13 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                     .discard(index, |index| self.give_slot(index));
                 return false;
             }
-        } else if !broken!("join.take_back.claim") && !state.claim() {
-            return false;
+        } else {
+            // Left out: what a thief runs is run here too.
+            // Model: fork_join::a_joins_stolen_half_is_seen_and_its_frame_not_touched_afterwards.
+            let is_taken = !broken!("join.take_back.claim") && !state.claim();
+            if is_taken {
+                return false;
+            }
         }
         if state.finish_claimed() {
             self.scheduler()

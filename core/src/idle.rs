@@ -49,6 +49,14 @@
 //! publisher wakes all waiters: which of them can help, only they can tell, and passing a wake on from
 //! one that cannot to the next might go round for ever. What ends their wait comes by `unpark` alone.
 //!
+//! # Limits
+//!
+//! A wake that was taken on is not handed over. Who is stopped for good between claiming a sleeper's bit
+//! and unparking it leaves that sleeper asleep, and who is stopped while it counts as searching is relied
+//! upon by publishers: a task may then wait for the stopped thread, although a worker sleeps that could
+//! run it, until more tasks are published at once than there are searchers, or a worker comes by. No
+//! operation waits, though.
+//!
 //! # Source
 //!
 //! The announce-fence-recheck order is that of event counts (D. Reed and R. Kanodia, "Synchronization
