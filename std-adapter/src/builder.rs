@@ -65,7 +65,9 @@ impl Builder {
         self
     }
 
-    /// What the threads are called; each gets its number behind it.
+    /// What the threads are called; each gets its number behind it: `"crunch"` makes `crunch-0`,
+    /// `crunch-1` and so on. A name with a NUL in it is refused by [`Builder::build`]. Default:
+    /// `pinfold`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -104,6 +106,10 @@ impl Builder {
     ///
     /// [`BuildError`]; threads that were started by then have ended.
     pub fn build(self) -> Result<Pool, BuildError> {
+        if let Some(at) = self.name.find('\0') {
+            let name = self.name;
+            return Err(BuildError::Name { name, at });
+        }
         let (workers, plan) = self.plan()?;
         let most = MAX_SLOTS - (workers + 1) * MAGAZINE as usize;
         if self.slots == 0 || self.slots > most {

@@ -28,6 +28,14 @@ pub enum BuildError {
         /// The largest number.
         most: usize,
     },
+    /// The name has a NUL in it, which no thread's name may have.
+    #[error("the name {name:?} has a NUL at byte {at}: leave it out")]
+    Name {
+        /// The name asked for.
+        name: String,
+        /// Where the first NUL is, in bytes from the start.
+        at: usize,
+    },
     /// The slots need more memory than there is.
     #[error("no memory for {bytes} bytes of slots: configure fewer slots or workers")]
     OutOfMemory {

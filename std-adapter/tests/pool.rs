@@ -273,6 +273,27 @@ fn refused_sizes_are_named_with_the_limit() {
 }
 
 #[test]
+fn a_name_with_a_nul_is_refused_before_any_thread_is_made() {
+    let _dog = watchdog();
+    for start in [Start::Eager, Start::Lazy] {
+        let builder = Pool::builder().workers(2).name("nul\0ed").start(start);
+        let error = builder.build().unwrap_err();
+        let shown = error.to_string();
+        assert_eq!(
+            shown,
+            r#"the name "nul\0ed" has a NUL at byte 3: leave it out"#
+        );
+        let BuildError::Name { name, at } = error else {
+            panic!("{shown}");
+        };
+        assert_eq!((name.as_str(), at), ("nul\0ed", 3));
+        if let Some(threads) = threads_called("nul") {
+            assert_eq!(threads, 0);
+        }
+    }
+}
+
+#[test]
 fn a_full_pool_gives_the_closure_back_with_figures() {
     let _dog = watchdog();
     let pool = Pool::builder().workers(1).slots(16).build().unwrap();
