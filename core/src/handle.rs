@@ -102,7 +102,8 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     ///
     /// # Errors
     ///
-    /// [`SpawnError`] with the closure.
+    /// With the closure: [`SpawnError::Exhausted`] while no slot is free, [`SpawnError::TooLarge`] if
+    /// it or its result does not [fit](fits) a slot, [`SpawnError::Closed`] after [`Scheduler::close`].
     pub fn submit<F, R>(&self, task: F) -> Result<Ticket<R>, SpawnError<F>>
     where
         F: for<'w> FnOnce(&Worker<'w, S, P>) -> R + Send + 'static,
@@ -120,7 +121,8 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     ///
     /// # Errors
     ///
-    /// [`ReserveError`].
+    /// [`ReserveError::Exhausted`] while no slot is free, [`ReserveError::Closed`] after
+    /// [`Scheduler::close`].
     pub fn reserve(&self) -> Result<Reservation<'_, S, P>, ReserveError> {
         if self.is_closed() {
             return Err(ReserveError::Closed);

@@ -104,7 +104,15 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`]; threads that were started by then have ended.
+    /// Nothing of the pool is left behind; threads that were started have ended.
+    ///
+    /// - [`BuildError::Workers`], [`BuildError::Slots`], [`BuildError::Name`]: the number is out of
+    ///   range, or the name has a NUL. Found before anything is made, also for a lazy pool.
+    /// - [`BuildError::Topology`], [`BuildError::Placement`]: the machine cannot be read, or the placement
+    ///   cannot be followed on it. Only with a [placement](Builder::placement), or (the first) without a
+    ///   number of [workers](Builder::workers); before anything is made.
+    /// - [`BuildError::OutOfMemory`], [`BuildError::Thread`]: the system gives too little memory, or too
+    ///   few threads. Never for a lazy pool, whose first use panics instead.
     pub fn build(self) -> Result<Pool, BuildError> {
         if let Some(at) = self.name.find('\0') {
             let name = self.name;

@@ -49,7 +49,9 @@ pub fn pool() -> Arc<Pool> {
 ///
 /// # Errors
 ///
-/// [`ConfigureError`], if it exists already or cannot be built.
+/// [`ConfigureError::InUse`], if it exists already: it was used, or configured, before.
+/// [`ConfigureError::Build`], if it cannot be built so, as from [`Builder::build`]; then it may be
+/// configured again.
 pub fn configure(builder: Builder) -> Result<(), ConfigureError> {
     let mut global = lock();
     if global.is_some() {

@@ -91,7 +91,7 @@ impl<R: Send + 'static> JoinHandle<R> {
         Ok(handle)
     }
 
-    /// The task's name in its pool.
+    /// The task's name in its pool. `None` once the handle, as a `Future`, has given its result out.
     pub fn id(&self) -> Option<TaskId> {
         let scheduler = &self.pool.scheduler;
         self.ticket

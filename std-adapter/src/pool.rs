@@ -274,7 +274,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`BuildError`].
+    /// [`BuildError::Workers`] for none or more than [`Builder::MAX_WORKERS`],
+    /// [`BuildError::OutOfMemory`], and [`BuildError::Thread`] if the system gives too few threads.
     pub fn new(workers: usize) -> Result<Pool, BuildError> {
         Pool::builder().workers(workers).build()
     }
@@ -408,7 +409,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`SubmitError`] with the closure, if all slots are in use or the pool was shut down.
+    /// With the closure: [`SubmitError::Full`] while all slots are in use (wait for tasks to end, or
+    /// configure more [slots](Builder::slots)), [`SubmitError::ShutDown`] after a shutdown.
     pub fn submit<F, R>(&self, task: F) -> Result<JoinHandle<R>, SubmitError<F>>
     where
         F: FnOnce() -> R + Send + 'static,
