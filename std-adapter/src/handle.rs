@@ -101,9 +101,26 @@ impl<R: Send + 'static> JoinHandle<R> {
 
     /// Waits for the task's end and returns its result.
     ///
+    /// # On a worker of another pool
+    ///
+    /// there is nothing to help with, and that worker blocks: its pool has one fewer meanwhile. Should
+    /// the task in turn wait for a task that it submitted to that pool, and the blocked worker be its
+    /// last, then **both wait for ever**. Between pools, call [`Pool::install`](crate::Pool::install)
+    /// instead (or `join`, `scope`, `run`): a call that comes back into a pool whose worker is blocked
+    /// for its sake is run by that worker.
+    ///
+    /// ```
+    /// let (one, other) = (pinfold::Pool::new(1)?, pinfold::Pool::new(1)?);
+    /// // From `one` to `other` and back, with a single worker each.
+    /// let answer = one.install(|| other.install(|| one.install(|| 6 * 7)));
+    /// assert_eq!(answer, 42);
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`JoinError`] if it panicked or was cancelled.
+    /// [`JoinError::Panicked`] with what the task's panic carried, or [`JoinError::Cancelled`] if it
+    /// was cancelled before it started, by [`JoinHandle::cancel`] or a shutdown.
     pub fn join(mut self) -> Result<R, JoinError> {
         let pool = Arc::clone(&self.pool);
         current::with_worker_of(&pool.scheduler, |worker| match worker {
