@@ -5,6 +5,44 @@
 //! A [`Ticket`] is the raw handle: it names a slot, not a scheduler, so that an adapter may keep it
 //! beside whatever keeps its scheduler alive. Its operations are methods of [`Scheduler`] and
 //! [`Worker`], and `unsafe` in one respect only: the ticket must come from that same scheduler.
+//!
+//! # Example
+//!
+//! (`Bare` is the platform of the crate's page: one core, driven by hand.)
+//!
+//! ```
+//! # use core::convert::Infallible;
+//! # use pinfold_core::platform::{Platform, Unwind, WorkerId};
+//! use pinfold_core::handle::Ended;
+//! use pinfold_core::scheduler::{Fixed, Scheduler};
+//! # struct Bare;
+//! # impl Platform for Bare {
+//! #     fn park(&self, _: WorkerId) {}
+//! #     fn unpark(&self, _: WorkerId) {}
+//! #     fn now_ns(&self) -> u64 { 0 }
+//! # }
+//! # impl Unwind for Bare {
+//! #     type Panic = Infallible;
+//! #     fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Infallible> { Ok(f()) }
+//! #     fn resume(panic: Infallible) -> ! { match panic {} }
+//! #     fn unhandled(&self, panic: Infallible) { match panic {} }
+//! # }
+//!
+//! static SCHEDULER: Scheduler<Fixed<1, 16, 16>, Bare> = Scheduler::fixed(Bare);
+//!
+//! let runs = SCHEDULER.submit(|_| 6 * 7).expect("a slot is free");
+//! let never_runs = SCHEDULER.submit(|_| unreachable!()).expect("a slot is free");
+//! assert!(SCHEDULER.cancel(SCHEDULER.task_id(&never_runs)));
+//!
+//! let worker = SCHEDULER.worker(WorkerId::new(0).unwrap(), &[]).expect("the seat is free");
+//! while worker.run_one() {}
+//! // SAFETY: both tickets are of this scheduler.
+//! unsafe {
+//!     assert!(SCHEDULER.is_finished(&runs));
+//!     assert_eq!(SCHEDULER.release(runs), Some(Ended::Done(42)));
+//!     assert_eq!(SCHEDULER.release::<()>(never_runs), Some(Ended::Cancelled));
+//! }
+//! ```
 
 use core::fmt;
 use core::marker::PhantomData;

@@ -45,7 +45,20 @@ pub fn pool() -> Arc<Pool> {
     Arc::clone(pool)
 }
 
-/// Builds the global pool as `builder` says.
+/// Builds the global pool as `builder` says. Call it first thing in `main`.
+///
+/// ```
+/// use pinfold::global::{self, ConfigureError};
+///
+/// global::configure(pinfold::Pool::builder().workers(2).name("app"))?;
+/// assert_eq!(global::pool().metrics().workers, 2);
+/// let (a, b) = pinfold::join(|| 20, || 22);
+/// assert_eq!(a + b, 42);
+/// // It is there, so it is too late for another one.
+/// let late = global::configure(pinfold::Pool::builder());
+/// assert!(matches!(late, Err(ConfigureError::InUse)));
+/// # Ok::<(), ConfigureError>(())
+/// ```
 ///
 /// # Errors
 ///

@@ -130,7 +130,24 @@ impl<R: Send + 'static> JoinHandle<R> {
         self.take()
     }
 
-    /// The result if the task has ended, else the handle.
+    /// The result if the task has ended, else the handle. Does not wait.
+    ///
+    /// ```
+    /// let pool = pinfold::Pool::new(1)?;
+    /// let (open, gate) = std::sync::mpsc::channel::<()>();
+    /// let handle = pool.submit(move || gate.recv().is_ok()).expect("a slot is free");
+    /// let mut handle = handle.try_join().expect_err("it waits at the gate");
+    /// open.send(()).expect("the task listens");
+    /// let opened = loop {
+    ///     handle = match handle.try_join() {
+    ///         Ok(result) => break result?,
+    ///         Err(handle) => handle, // something else could be done here
+    ///     };
+    ///     std::thread::yield_now();
+    /// };
+    /// assert!(opened);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -144,7 +161,21 @@ impl<R: Send + 'static> JoinHandle<R> {
     }
 
     /// Waits for the task's end, but no longer than `timeout`. It only waits: on a worker of the
-    /// same pool it does not run the task itself, for that might take longer.
+    /// same pool it does not run the task itself, for that might take longer. A `timeout` beyond what
+    /// the clock can tell is none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = pinfold::Pool::new(1)?;
+    /// let (open, gate) = std::sync::mpsc::channel::<()>();
+    /// let handle = pool.submit(move || gate.recv().is_ok()).expect("a slot is free");
+    /// let late = handle.join_timeout(Duration::from_millis(1));
+    /// let handle = late.expect_err("nobody has opened the gate");
+    /// open.send(()).expect("the task listens");
+    /// assert!(handle.join()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -154,9 +185,24 @@ impl<R: Send + 'static> JoinHandle<R> {
         self.try_join()
     }
 
-    /// Cancels the task if it has not started. `false`: it has, or it has ended.
+    /// Cancels the task if it has not started. `false`: it has, or it has ended. Lock-free; does not
+    /// wait.
     ///
-    /// The closure is dropped by the worker that finds it in its queue.
+    /// The closure is dropped by the worker that finds it in its queue. A task that runs is not
+    /// interrupted: give it a flag to look at.
+    ///
+    /// ```
+    /// let pool = pinfold::Pool::new(1)?;
+    /// let (open, gate) = std::sync::mpsc::channel::<()>();
+    /// let busy = pool.submit(move || gate.recv().is_ok()).expect("a slot is free");
+    /// // The only worker takes the older one first, and is at the gate with it.
+    /// let queued = pool.submit(|| unreachable!("it was cancelled")).expect("a slot is free");
+    /// assert!(queued.cancel());
+    /// open.send(()).expect("the task listens");
+    /// assert!(matches!(queued.join(), Err(pinfold::JoinError::Cancelled)));
+    /// assert!(busy.join()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel(&self) -> bool {
         self.id().is_some_and(|id| self.pool.scheduler.cancel(id))
     }

@@ -336,7 +336,18 @@ impl Pool {
 
     /// Calls `f` on a worker of this pool and returns its result; inside `f`, the free functions
     /// of this crate mean this pool. The caller waits; if it is a worker of this pool, `f` is simply
-    /// called.
+    /// called, and after a shutdown the caller runs it.
+    ///
+    /// ```
+    /// let pool = pinfold::Pool::builder().workers(1).name("crunch").build()?;
+    /// let words = ["fold", "pin"];
+    /// let (longest, thread) = pool.install(|| {
+    ///     let longest = words.iter().map(|word| word.len()).max();
+    ///     (longest, std::thread::current().name().map(str::to_owned))
+    /// });
+    /// assert_eq!((longest, thread.as_deref()), (Some(4), Some("crunch-0")));
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
     ///
     /// # Panics
     ///
@@ -426,6 +437,13 @@ impl Pool {
     /// takes across a `join`, a `scope` or a wait. After a shutdown the list is empty. A broadcast
     /// needs a free slot for each worker.
     ///
+    /// ```
+    /// let pool = pinfold::Pool::new(3)?;
+    /// let squares = pool.broadcast(|context| context.worker().index().pow(2));
+    /// assert_eq!(squares, [0, 1, 4]);
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
+    ///
     /// # Panics
     ///
     /// If `f` does, after it has ended everywhere; or if all slots stay in use for a second, because
@@ -467,6 +485,20 @@ impl Pool {
 
     /// Takes no more tasks, deals with what was accepted as `how` says, and waits for the end of the
     /// threads. Idempotent. Called inside one of the pool's own tasks, it does not wait.
+    ///
+    /// ```
+    /// use pinfold::{Pool, Shutdown, SubmitError};
+    ///
+    /// let pool = Pool::new(2)?;
+    /// let submit = |n: u32| pool.submit(move || n * n).expect("a slot is free");
+    /// let handles: Vec<_> = (0..10).map(submit).collect();
+    /// let report = pool.shutdown(Shutdown::Drain);
+    /// assert_eq!(report.cancelled, 0);
+    /// // What was accepted has run; nothing more is accepted.
+    /// assert!(handles.iter().all(|handle| handle.is_finished()));
+    /// assert!(matches!(pool.submit(|| 0), Err(SubmitError::ShutDown { .. })));
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> ShutdownReport {
         self.inner().shut_down(how)
     }

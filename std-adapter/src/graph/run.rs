@@ -15,7 +15,26 @@ use crate::error::panic_text;
 use crate::platform::Threads;
 use crate::pool::Pool;
 
-/// How a graph is run.
+/// How a graph is run: by [`Pool::run_with`].
+///
+/// ```
+/// use pinfold::graph::{Builder, Outcome, RunOptions};
+///
+/// let builder = Builder::new();
+/// let load = builder.task("load", || Err::<(), _>("no such file"));
+/// builder.task("use", || ()).after([load]);
+/// let graph = builder.build()?;
+///
+/// let options = RunOptions::new().fail_fast(true).record_times(true);
+/// let report = pinfold::Pool::new(1)?.run_with(&graph, options);
+/// let load = report.task(0).expect("the first task");
+/// assert!(matches!(load.outcome(), Outcome::Failed(error) if error.to_string() == "no such file"));
+/// assert!(load.start() <= load.end() && load.end() <= Some(report.makespan()));
+/// let (user, ran_by) = (report.task(1).expect("the second"), load.worker());
+/// assert!(matches!(user.outcome(), Outcome::Skipped { root_cause: 0 }));
+/// assert!(user.worker().is_none() && ran_by.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "options do nothing until a run gets them"]
 pub struct RunOptions {
