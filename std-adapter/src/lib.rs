@@ -41,6 +41,11 @@
 //! For tasks that block on input and output (a worker that blocks is a worker less), and for
 //! asynchronous programs: a [`JoinHandle`] is a `Future`, but a pool is no executor of futures.
 
+/// The README's programs, as it shows them: the first is run, the second compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+
 mod builder;
 mod call;
 mod current;

@@ -40,11 +40,18 @@ pub struct Board {
 }
 
 impl Board {
-    const fn new() -> Self {
+    /// Nobody is to be woken yet.
+    pub const fn new() -> Self {
         Board {
             tokens: [const { AtomicBool::new(false) }; CORES],
             ticks: AtomicU32::new(0),
         }
+    }
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
