@@ -42,7 +42,7 @@ pub enum BuildError {
         /// How much was needed at once.
         bytes: usize,
     },
-    /// The machine could not be read, and the placement needs that.
+    /// The machine could not be read, and the placement, or the default number of workers, needs that.
     #[error("cannot place workers: {0}")]
     Topology(#[from] TopologyError),
     /// The placement cannot be followed on this machine.

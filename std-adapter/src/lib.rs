@@ -61,6 +61,20 @@ mod shutdown;
 mod status;
 mod storage;
 
+/// Topologies, plans and bindings: what [`Builder::placement`] rests on, to look at before a pool is
+/// built, and the errors that a [`BuildError`] may hold.
+///
+/// ```
+/// use pinfold::affinity::{Allowed, Plan, Topology};
+///
+/// let topology = Topology::read()?;
+/// let plan = Plan::new(&topology, &Allowed::current(), &"spread".parse()?, 2)?;
+/// println!("{plan}"); // who goes where, and why
+/// assert_eq!(plan.victim_order(0), [1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub use pinfold_affinity as affinity;
+
 pub use builder::{Builder, Start};
 pub use error::{BuildError, JoinError, SubmitError};
 pub use global::{current_worker, join, scope, spawn};
