@@ -32,6 +32,7 @@ pub enum Start {
 pub struct Builder {
     workers: Option<usize>,
     name: String,
+    stack_size: Option<usize>,
     slots: usize,
     start: Start,
     placement: Placement,
@@ -51,6 +52,7 @@ impl Builder {
         Builder {
             workers: None,
             name: "pinfold".to_owned(),
+            stack_size: None,
             slots: Self::DEFAULT_SLOTS,
             start: Start::default(),
             placement: Placement::default(),
@@ -70,6 +72,26 @@ impl Builder {
     /// `pinfold`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// How many bytes of stack each worker's thread has, at least; the system may give more, and takes
+    /// memory only for what is used. Default: the standard library's, 2 MiB or `RUST_MIN_STACK`.
+    ///
+    /// What the system cannot give makes [`Builder::build`] fail with [`BuildError::Thread`].
+    ///
+    /// ```
+    /// fn depth(n: usize) -> usize {
+    ///     let mut frame = [n; 8192]; // 64 KiB
+    ///     std::hint::black_box(&mut frame);
+    ///     if n == 0 { 0 } else { depth(n - 1) + frame[0] / n }
+    /// }
+    /// let pool = pinfold::Pool::builder().workers(1).stack_size(32 << 20).build()?;
+    /// assert_eq!(pool.install(|| depth(128)), 128); // over 8 MiB
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
         self
     }
 
@@ -130,6 +152,7 @@ impl Builder {
             workers,
             slots: self.slots,
             name: self.name,
+            stack_size: self.stack_size,
             plan,
         };
         Pool::start(layout, self.start, self.panic_handler)
@@ -175,6 +198,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("workers", &self.workers)
             .field("name", &self.name)
+            .field("stack_size", &self.stack_size)
             .field("slots", &self.slots)
             .field("start", &self.start)
             .field("placement", &self.placement)

@@ -51,7 +51,7 @@ pub fn pool() -> Arc<Pool> {
 /// use pinfold::global::{self, ConfigureError};
 ///
 /// global::configure(pinfold::Pool::builder().workers(2).name("app"))?;
-/// assert_eq!(global::pool().metrics().workers, 2);
+/// assert_eq!(global::pool().worker_count(), 2);
 /// let (a, b) = pinfold::join(|| 20, || 22);
 /// assert_eq!(a + b, 42);
 /// // It is there, so it is too late for another one.

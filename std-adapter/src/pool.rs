@@ -31,6 +31,7 @@ pub(crate) struct Layout {
     pub(crate) workers: usize,
     pub(crate) slots: usize,
     pub(crate) name: String,
+    pub(crate) stack_size: Option<usize>,
     pub(crate) plan: Option<Plan>,
 }
 
@@ -134,8 +135,11 @@ impl Inner {
         for index in 0..self.layout.workers {
             let worker = WorkerId::new(index).expect("the builder checked the number");
             let inner = Arc::clone(self);
-            let thread = thread::Builder::new()
-                .name(format!("{}-{index}", self.layout.name))
+            let mut thread = thread::Builder::new().name(format!("{}-{index}", self.layout.name));
+            if let Some(bytes) = self.layout.stack_size {
+                thread = thread.stack_size(bytes);
+            }
+            let thread = thread
                 .spawn(move || inner.run_worker(worker))
                 .map_err(|source| BuildError::Thread { worker, source })?;
             threads.push(thread);
@@ -262,6 +266,7 @@ pub struct Pool {
     inner: OnceLock<Arc<Inner>>,
     /// What `inner` is made of.
     recipe: Mutex<Option<Recipe>>,
+    workers: usize,
 }
 
 struct Recipe {
@@ -290,6 +295,7 @@ impl Pool {
         start: Start,
         panic_handler: Option<PanicHandler>,
     ) -> Result<Pool, BuildError> {
+        let workers = layout.workers;
         if start == Start::Lazy {
             let recipe = Some(Recipe {
                 layout,
@@ -298,6 +304,7 @@ impl Pool {
             return Ok(Pool {
                 inner: OnceLock::new(),
                 recipe: Mutex::new(recipe),
+                workers,
             });
         }
         let inner = Arc::new(Inner::new(layout, panic_handler)?);
@@ -305,6 +312,7 @@ impl Pool {
         let pool = Pool {
             inner: OnceLock::from(inner),
             recipe: Mutex::default(),
+            workers,
         };
         // On failure `pool` is dropped here, and ends the threads that there are.
         pool.inner().start_threads()?;
@@ -332,6 +340,18 @@ impl Pool {
             Ok(inner) => Arc::new(inner),
             Err(error) => panic!("a lazy pool cannot be made: {error}"),
         }
+    }
+
+    /// How many workers there are, at least 1. O(1), and a lazy pool stays unmade.
+    ///
+    /// ```
+    /// let pool = pinfold::Pool::new(3)?;
+    /// let chunk = 1000_usize.div_ceil(pool.worker_count());
+    /// assert_eq!((pool.worker_count(), chunk), (3, 334));
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
+    pub fn worker_count(&self) -> usize {
+        self.workers
     }
 
     /// Calls `f` on a worker of this pool and returns its result; inside `f`, the free functions
