@@ -4,11 +4,12 @@
 //! until [`shutdown`] or the end of the process. (Rust drops no statics: tasks that still run when
 //! `main` returns are cut off.) After a shutdown the next use makes a new one.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::builder::Builder;
 use crate::current;
 use crate::error::BuildError;
+use crate::lock::lock;
 use crate::pool::Pool;
 use crate::scope::Scope;
 use crate::shutdown::{Shutdown, ShutdownReport};
@@ -27,17 +28,13 @@ pub enum ConfigureError {
     Build(#[from] BuildError),
 }
 
-fn lock() -> MutexGuard<'static, Option<Arc<Pool>>> {
-    GLOBAL.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The global pool.
 ///
 /// # Panics
 ///
 /// If the system gives no thread.
 pub fn pool() -> Arc<Pool> {
-    let mut global = lock();
+    let mut global = lock(&GLOBAL);
     let pool = global.get_or_insert_with(|| match Builder::new().build() {
         Ok(pool) => Arc::new(pool),
         Err(error) => panic!("the global pool cannot be built: {error}"),
@@ -66,7 +63,7 @@ pub fn pool() -> Arc<Pool> {
 /// [`ConfigureError::Build`], if it cannot be built so, as from [`Builder::build`]; then it may be
 /// configured again.
 pub fn configure(builder: Builder) -> Result<(), ConfigureError> {
-    let mut global = lock();
+    let mut global = lock(&GLOBAL);
     if global.is_some() {
         return Err(ConfigureError::InUse);
     }
@@ -76,7 +73,7 @@ pub fn configure(builder: Builder) -> Result<(), ConfigureError> {
 
 /// Shuts the global pool down, if there is one; the next use makes a new one.
 pub fn shutdown(how: Shutdown) -> Option<ShutdownReport> {
-    let pool = lock().take()?;
+    let pool = lock(&GLOBAL).take()?;
     Some(pool.shutdown(how))
 }
 

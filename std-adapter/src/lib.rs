@@ -53,6 +53,7 @@ mod error;
 pub mod global;
 pub mod graph;
 mod handle;
+mod lock;
 mod outside;
 mod platform;
 mod pool;

@@ -1,7 +1,7 @@
 //! The pool: workers in threads.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use crate::builder::{Builder, Start};
 use crate::current::{self, Shared, Worker};
 use crate::error::{BuildError, SubmitError};
 use crate::handle::JoinHandle;
+use crate::lock::{into_inner, lock, wait_while};
 use crate::platform::{PanicHandler, Threads};
 use crate::scope::Scope;
 use crate::shutdown::{Shutdown, ShutdownReport};
@@ -95,16 +96,6 @@ impl Inner {
         })
     }
 
-    fn threads(&self) -> MutexGuard<'_, Vec<thread::JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn broadcasts(&self) -> MutexGuard<'_, Broadcasts> {
-        self.broadcasts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What the thread of `worker` does.
     fn run_worker(&self, id: WorkerId) {
         self.scheduler.platform().enter(id);
@@ -130,7 +121,7 @@ impl Inner {
 
     /// Starts the threads; the second call and later ones do nothing.
     fn start_threads(self: &Arc<Self>) -> Result<(), BuildError> {
-        let mut threads = self.threads();
+        let mut threads = lock(&self.threads);
         threads.reserve_exact(self.layout.workers);
         for index in 0..self.layout.workers {
             let worker = WorkerId::new(index).expect("the builder checked the number");
@@ -160,7 +151,7 @@ impl Inner {
         self.started.get_or_init(|| {
             // Fewer threads than asked for still do all the work, unless there are none.
             if let Err(error) = self.start_threads() {
-                assert!(!self.threads().is_empty(), "{error}");
+                assert!(!lock(&self.threads).is_empty(), "{error}");
             }
         });
     }
@@ -171,7 +162,7 @@ impl Inner {
             return;
         }
         // Held while joining, so that a second caller waits as well.
-        let mut threads = self.threads();
+        let mut threads = lock(&self.threads);
         for thread in threads.drain(..) {
             // A worker catches its tasks' panics; should it die all the same, the process's panic
             // hook has said so.
@@ -190,10 +181,7 @@ impl Inner {
     }
 
     fn in_spare_seat<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
-        let _turn = self
-            .spare_seat
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.spare_seat);
         let id = WorkerId::new(self.layout.workers).expect("there is one seat more than workers");
         self.scheduler.platform().enter_spare();
         let worker = self.scheduler.worker(id, &[]).expect("it is our turn");
@@ -206,7 +194,7 @@ impl Inner {
 
     /// Counts a broadcast; `None` after a shutdown.
     fn enter_broadcast(&self) -> Option<BroadcastEntered<'_>> {
-        let mut broadcasts = self.broadcasts();
+        let mut broadcasts = lock(&self.broadcasts);
         if broadcasts.closed {
             return None;
         }
@@ -216,16 +204,14 @@ impl Inner {
 
     /// Lets no broadcast begin any more, and waits for those that have.
     pub(crate) fn close_broadcasts(&self) {
-        let mut broadcasts = self.broadcasts();
+        let mut broadcasts = lock(&self.broadcasts);
         broadcasts.closed = true;
         if current::with_worker_of(&self.scheduler, |worker| worker.is_some()) {
             // The broadcast may be waiting for this very task.
             return;
         }
-        let ended = self
-            .broadcasts_ended
-            .wait_while(broadcasts, |broadcasts| broadcasts.active > 0);
-        drop(ended.unwrap_or_else(PoisonError::into_inner));
+        let is_active = |broadcasts: &mut Broadcasts| broadcasts.active > 0;
+        wait_while(&self.broadcasts_ended, broadcasts, is_active);
     }
 }
 
@@ -233,7 +219,7 @@ struct BroadcastEntered<'p>(&'p Inner);
 
 impl Drop for BroadcastEntered<'_> {
     fn drop(&mut self) {
-        self.0.broadcasts().active -= 1;
+        lock(&self.0.broadcasts).active -= 1;
         self.0.broadcasts_ended.notify_all();
     }
 }
@@ -327,11 +313,7 @@ impl Pool {
     /// Makes a lazy pool, as the standard library makes a vector: without memory it panics.
     #[cold]
     fn make(&self) -> Arc<Inner> {
-        let recipe = self
-            .recipe
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let recipe = lock(&self.recipe).take();
         let Recipe {
             layout,
             panic_handler,
@@ -482,7 +464,7 @@ impl Pool {
                 };
                 let result = f(context);
                 let place = &results[worker.id().index()];
-                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                *lock(place) = Some(result);
             };
             // A slot for each worker may be a matter of waiting for the tasks that hold them.
             let deadline = Instant::now() + BROADCAST_PATIENCE;
@@ -494,12 +476,7 @@ impl Pool {
                 thread::yield_now();
             }
         });
-        let result = |place: Mutex<Option<R>>| {
-            place
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner)
-                .expect("each worker was reached")
-        };
+        let result = |place: Mutex<Option<R>>| into_inner(place).expect("each worker was reached");
         results.into_iter().map(result).collect()
     }
 

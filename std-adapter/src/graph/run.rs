@@ -1,7 +1,7 @@
 //! Running a graph on a pool.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use pinfold_core::graph::{Node, Outcome as CoreOutcome, Run};
@@ -12,6 +12,7 @@ use super::report::RunReport;
 use super::{BoxError, TimedOut};
 use crate::current::Worker;
 use crate::error::panic_text;
+use crate::lock::{into_inner, lock};
 use crate::platform::Threads;
 use crate::pool::Pool;
 
@@ -68,15 +69,12 @@ pub(super) struct States(Mutex<Vec<RunState>>);
 
 impl States {
     fn take(&self) -> Option<RunState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        lock(&self.0).pop()
     }
 
     pub(super) fn give(&self, mut state: RunState) {
         state.errors.clear();
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(state);
+        lock(&self.0).push(state);
     }
 }
 
@@ -171,10 +169,7 @@ impl Progress<'_> {
         if error.is::<TimedOut>() {
             return CoreOutcome::TimedOut;
         }
-        self.errors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((node, error));
+        lock(&self.errors).push((node, error));
         CoreOutcome::Failed
     }
 }
@@ -205,10 +200,7 @@ impl Pool {
         let ran = self.on_worker(|worker| worker.run_graph(&inner.plan, run, &body));
         debug_assert_eq!(ran, Ok(()), "the state was made for this graph");
         let makespan = progress.start.elapsed();
-        *errors = progress
-            .errors
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        *errors = into_inner(progress.errors);
         RunReport::new(Arc::clone(inner), state, makespan, options.record_times)
     }
 }
