@@ -6,8 +6,9 @@ use pinfold_affinity::{Allowed, Placement, Plan, Topology};
 use pinfold_core::arena::{MAGAZINE, MAX_SLOTS};
 
 use crate::error::BuildError;
+use crate::inner::Layout;
 use crate::platform::{PanicHandler, PanicPayload};
-use crate::pool::{Layout, Pool};
+use crate::pool::Pool;
 
 /// When a pool's threads are started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

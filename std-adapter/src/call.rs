@@ -15,9 +15,9 @@ use std::thread::{self, Thread};
 use pinfold_core::platform::Unwind;
 
 use crate::current::{self, Shared, Worker};
+use crate::inner::Inner;
 use crate::lock::{into_inner, lock};
 use crate::platform::Threads;
-use crate::pool::Inner;
 
 thread_local! {
     /// The innermost blocked worker for whose sake this thread runs, if any.

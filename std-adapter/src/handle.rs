@@ -10,14 +10,15 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use pinfold_core::arena::Exhausted;
-use pinfold_core::handle::{Ended, ReserveError, Ticket};
+use pinfold_core::handle::{Ended, Reservation, ReserveError, Ticket};
 use pinfold_core::platform::Unwind;
 use pinfold_core::task::{TaskId, fits};
 
 use crate::current::{self, Worker};
 use crate::error::{JoinError, SubmitError};
+use crate::inner::Inner;
 use crate::platform::Threads;
-use crate::pool::Inner;
+use crate::storage::Boxed;
 
 /// The handle to a submitted task: its result, its end, its cancellation. Also a `Future`.
 ///
@@ -35,6 +36,34 @@ pub struct JoinHandle<R> {
 enum Tickets<R> {
     Inline(Ticket<thread::Result<R>>),
     Boxed(Ticket<thread::Result<Box<R>>>),
+}
+
+impl<R: Send + 'static> Tickets<R> {
+    /// Puts `task` into the slot that was reserved, boxed if it or its result does not fit.
+    fn of<F>(reservation: Reservation<'_, Boxed, Threads>, task: F) -> Option<Self>
+    where
+        F: FnOnce() -> R + Send + 'static,
+    {
+        // The wrappers below capture `task`, or its box, and nothing else.
+        match (fits::<F>(), fits::<thread::Result<R>>()) {
+            (true, true) => reservation
+                .submit(|_: &Worker<'_>| Threads::catch(task))
+                .ok()
+                .map(Tickets::Inline),
+            (false, true) => {
+                let task = Box::new(task);
+                reservation
+                    .submit(|_: &Worker<'_>| Threads::catch(*task))
+                    .ok()
+                    .map(Tickets::Inline)
+            }
+            (_, false) => {
+                let task = Box::new(task);
+                let boxing = |_: &Worker<'_>| Threads::catch(|| Box::new(task()));
+                reservation.submit(boxing).ok().map(Tickets::Boxed)
+            }
+        }
+    }
 }
 
 /// Does the same with either kind of ticket.
@@ -63,25 +92,7 @@ impl<R: Send + 'static> JoinHandle<R> {
                 });
             }
         };
-        // The wrappers below capture `task`, or its box, and nothing else.
-        let ticket = match (fits::<F>(), fits::<thread::Result<R>>()) {
-            (true, true) => reservation
-                .submit(|_: &Worker<'_>| Threads::catch(task))
-                .ok()
-                .map(Tickets::Inline),
-            (false, true) => {
-                let task = Box::new(task);
-                reservation
-                    .submit(|_: &Worker<'_>| Threads::catch(*task))
-                    .ok()
-                    .map(Tickets::Inline)
-            }
-            (_, false) => {
-                let task = Box::new(task);
-                let boxing = |_: &Worker<'_>| Threads::catch(|| Box::new(task()));
-                reservation.submit(boxing).ok().map(Tickets::Boxed)
-            }
-        };
+        let ticket = Tickets::of(reservation, task);
         debug_assert!(ticket.is_some(), "what does not fit was boxed");
         let handle = JoinHandle {
             pool: Arc::clone(pool),

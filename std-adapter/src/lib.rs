@@ -46,6 +46,7 @@
 #[doc = include_str!("../../README.md")]
 mod readme {}
 
+mod broadcast;
 mod builder;
 mod call;
 mod current;
@@ -53,6 +54,7 @@ mod error;
 pub mod global;
 pub mod graph;
 mod handle;
+mod inner;
 mod lock;
 mod outside;
 mod platform;
@@ -76,6 +78,7 @@ mod storage;
 /// ```
 pub use pinfold_affinity as affinity;
 
+pub use broadcast::BroadcastContext;
 pub use builder::{Builder, Start};
 pub use error::{BuildError, JoinError, SubmitError};
 pub use global::{current_worker, join, scope, spawn};
@@ -84,7 +87,7 @@ pub use pinfold_affinity::{Binding, Placement};
 pub use pinfold_core::platform::WorkerId;
 pub use pinfold_core::task::TaskId;
 pub use platform::PanicPayload;
-pub use pool::{BroadcastContext, Pool};
+pub use pool::Pool;
 pub use scope::Scope;
 pub use shutdown::{Shutdown, ShutdownReport};
 pub use status::{PoolMetrics, WorkerStatus};

@@ -1,241 +1,17 @@
-//! The pool: workers in threads.
+//! The pool: what its users call.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use pinfold_affinity::{Binding, Plan, bind_current};
-use pinfold_core::arena::MAGAZINE;
-use pinfold_core::idle::WORKERS_PER_WORD;
-use pinfold_core::platform::WorkerId;
-use pinfold_core::scheduler::{Scheduler, Seat};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::builder::{Builder, Start};
-use crate::current::{self, Shared, Worker};
+use crate::current::{self, Worker};
 use crate::error::{BuildError, SubmitError};
 use crate::handle::JoinHandle;
-use crate::lock::{into_inner, lock, wait_while};
-use crate::platform::{PanicHandler, Threads};
+use crate::inner::{Inner, Layout};
+use crate::lock::lock;
+use crate::platform::PanicHandler;
 use crate::scope::Scope;
 use crate::shutdown::{Shutdown, ShutdownReport};
-use crate::storage::{Boxed, DequeMemory, OutOfMemory, zeroed};
-
-/// The most words in one worker's deque. What does not fit goes to the injector.
-const DEQUE_WORDS: usize = 4096;
-
-/// How long a broadcast waits for slots.
-const BROADCAST_PATIENCE: Duration = Duration::from_secs(1);
-
-/// The size and shape of a pool.
-pub(crate) struct Layout {
-    pub(crate) workers: usize,
-    pub(crate) slots: usize,
-    pub(crate) name: String,
-    pub(crate) stack_size: Option<usize>,
-    pub(crate) plan: Option<Plan>,
-}
-
-/// What a worker's binding came to: where it is bound, if anywhere, or why not.
-pub(crate) type Bound = Result<Option<Binding>, String>;
-
-/// What a pool, its threads and its handles share.
-pub(crate) struct Inner {
-    pub(crate) scheduler: Shared,
-    pub(crate) layout: Layout,
-    /// Used by the scheduler's seats, hence behind it: fields are dropped in this order.
-    _deque_memory: DequeMemory,
-    /// What each worker's binding came to, once it has started.
-    pub(crate) bound: Box<[OnceLock<Bound>]>,
-    threads: Mutex<Vec<thread::JoinHandle<()>>>,
-    started: OnceLock<()>,
-    broadcasts: Mutex<Broadcasts>,
-    broadcasts_ended: Condvar,
-    /// Whose turn it is in the seat beyond the workers': see `as_last_worker`.
-    spare_seat: Mutex<()>,
-}
-
-#[derive(Default)]
-struct Broadcasts {
-    active: usize,
-    closed: bool,
-}
-
-impl Inner {
-    fn new(layout: Layout, panic_handler: Option<PanicHandler>) -> Result<Self, BuildError> {
-        let no_memory = |OutOfMemory { bytes }| BuildError::OutOfMemory { bytes };
-        let workers = layout.workers;
-        // So many may be free and out of reach in the workers' magazines.
-        let slots = layout.slots + (workers + 1) * MAGAZINE as usize;
-        let deque_words = layout.slots.next_power_of_two().min(DEQUE_WORDS);
-        // One seat more, for callers after a shutdown.
-        let deque_memory = DequeMemory::new(workers + 1, deque_words).map_err(no_memory)?;
-        // SAFETY: `Inner` drops the scheduler, and with it the seats, before the memory.
-        let parts = unsafe { deque_memory.parts() };
-        let seats = parts
-            .map(|part| Seat::with_storage(part).expect("a power of two"))
-            .collect();
-        let scheduler = Scheduler::<Boxed, _>::with_storage(
-            zeroed(slots).map_err(no_memory)?,
-            zeroed(slots.next_power_of_two()).map_err(no_memory)?,
-            seats,
-            zeroed((workers + 1).div_ceil(WORKERS_PER_WORD)).map_err(no_memory)?,
-            Threads::new(workers + 1, panic_handler),
-        )
-        .expect("the builder checked the numbers");
-        Ok(Inner {
-            scheduler,
-            _deque_memory: deque_memory,
-            bound: (0..workers).map(|_| OnceLock::new()).collect(),
-            layout,
-            threads: Mutex::default(),
-            started: OnceLock::new(),
-            broadcasts: Mutex::default(),
-            broadcasts_ended: Condvar::new(),
-            spare_seat: Mutex::default(),
-        })
-    }
-
-    /// What the thread of `worker` does.
-    fn run_worker(&self, id: WorkerId) {
-        self.scheduler.platform().enter(id);
-        let binding = self
-            .layout
-            .plan
-            .as_ref()
-            .and_then(|plan| plan.binding(id.index()));
-        let bound = match binding {
-            None => Ok(None),
-            Some(binding) => match bind_current(binding) {
-                Ok(_) => Ok(Some(binding.clone())),
-                Err(error) => Err(error.to_string()),
-            },
-        };
-        let first = self.bound[id.index()].set(bound);
-        debug_assert!(first.is_ok(), "a worker starts once");
-        let victims = self.layout.victims(id.index());
-        let worker = self.scheduler.worker(id, &victims);
-        let worker = worker.expect("each seat is taken once");
-        current::enter(&worker, || worker.run_until_closed());
-    }
-
-    /// Starts the threads; the second call and later ones do nothing.
-    fn start_threads(self: &Arc<Self>) -> Result<(), BuildError> {
-        let mut threads = lock(&self.threads);
-        threads.reserve_exact(self.layout.workers);
-        for index in 0..self.layout.workers {
-            let worker = WorkerId::new(index).expect("the builder checked the number");
-            let inner = Arc::clone(self);
-            let mut thread = thread::Builder::new().name(format!("{}-{index}", self.layout.name));
-            if let Some(bytes) = self.layout.stack_size {
-                thread = thread.stack_size(bytes);
-            }
-            let thread = thread
-                .spawn(move || inner.run_worker(worker))
-                .map_err(|source| BuildError::Thread { worker, source })?;
-            threads.push(thread);
-        }
-        Ok(())
-    }
-
-    /// Makes sure that there are threads.
-    #[inline]
-    pub(crate) fn ensure_started(self: &Arc<Self>) {
-        if self.started.get().is_none() {
-            self.start_late();
-        }
-    }
-
-    #[cold]
-    fn start_late(self: &Arc<Self>) {
-        self.started.get_or_init(|| {
-            // Fewer threads than asked for still do all the work, unless there are none.
-            if let Err(error) = self.start_threads() {
-                assert!(!lock(&self.threads).is_empty(), "{error}");
-            }
-        });
-    }
-
-    /// Waits for the threads, unless the caller is one of them.
-    pub(crate) fn join_threads(&self) {
-        if current::with_worker_of(&self.scheduler, |worker| worker.is_some()) {
-            return;
-        }
-        // Held while joining, so that a second caller waits as well.
-        let mut threads = lock(&self.threads);
-        for thread in threads.drain(..) {
-            // A worker catches its tasks' panics; should it die all the same, the process's panic
-            // hook has said so.
-            let _ = thread.join();
-        }
-    }
-
-    /// Calls `f` as a worker of this pool, which has been closed, in the seat that is kept for
-    /// callers; then runs what came in from outside after the workers had left. One caller at a time.
-    #[cold]
-    pub(crate) fn as_last_worker<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
-        current::with_outer_worker_of(&self.scheduler, |worker| match worker {
-            Some(worker) => f(worker),
-            None => self.in_spare_seat(f),
-        })
-    }
-
-    fn in_spare_seat<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
-        let _turn = lock(&self.spare_seat);
-        let id = WorkerId::new(self.layout.workers).expect("there is one seat more than workers");
-        self.scheduler.platform().enter_spare();
-        let worker = self.scheduler.worker(id, &[]).expect("it is our turn");
-        current::enter(&worker, || {
-            let result = f(&worker);
-            while worker.run_one() {}
-            result
-        })
-    }
-
-    /// Counts a broadcast; `None` after a shutdown.
-    fn enter_broadcast(&self) -> Option<BroadcastEntered<'_>> {
-        let mut broadcasts = lock(&self.broadcasts);
-        if broadcasts.closed {
-            return None;
-        }
-        broadcasts.active += 1;
-        Some(BroadcastEntered(self))
-    }
-
-    /// Lets no broadcast begin any more, and waits for those that have.
-    pub(crate) fn close_broadcasts(&self) {
-        let mut broadcasts = lock(&self.broadcasts);
-        broadcasts.closed = true;
-        if current::with_worker_of(&self.scheduler, |worker| worker.is_some()) {
-            // The broadcast may be waiting for this very task.
-            return;
-        }
-        let is_active = |broadcasts: &mut Broadcasts| broadcasts.active > 0;
-        wait_while(&self.broadcasts_ended, broadcasts, is_active);
-    }
-}
-
-struct BroadcastEntered<'p>(&'p Inner);
-
-impl Drop for BroadcastEntered<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.broadcasts).active -= 1;
-        self.0.broadcasts_ended.notify_all();
-    }
-}
-
-impl Layout {
-    /// Whom `worker` robs, nearest first.
-    fn victims(&self, worker: usize) -> Vec<WorkerId> {
-        let order = match &self.plan {
-            Some(plan) => plan.victim_order(worker),
-            None => (1..self.workers)
-                .map(|step| (worker + step) % self.workers)
-                .collect(),
-        };
-        order.into_iter().filter_map(WorkerId::new).collect()
-    }
-}
 
 /// A pool of workers that share tasks among themselves.
 ///
@@ -294,14 +70,13 @@ impl Pool {
             });
         }
         let inner = Arc::new(Inner::new(layout, panic_handler)?);
-        inner.started.get_or_init(|| ());
         let pool = Pool {
             inner: OnceLock::from(inner),
             recipe: Mutex::default(),
             workers,
         };
         // On failure `pool` is dropped here, and ends the threads that there are.
-        pool.inner().start_threads()?;
+        pool.inner().start_now()?;
         Ok(pool)
     }
 
@@ -433,53 +208,6 @@ impl Pool {
         JoinHandle::submit(self.inner(), task)
     }
 
-    /// Calls `f` once on each worker and returns the results in the workers' order.
-    ///
-    /// A worker runs `f` between two tasks, or while it waits for something: do not hold a lock that `f`
-    /// takes across a `join`, a `scope` or a wait. After a shutdown the list is empty. A broadcast
-    /// needs a free slot for each worker.
-    ///
-    /// ```
-    /// let pool = pinfold::Pool::new(3)?;
-    /// let squares = pool.broadcast(|context| context.worker().index().pow(2));
-    /// assert_eq!(squares, [0, 1, 4]);
-    /// # Ok::<(), pinfold::BuildError>(())
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// If `f` does, after it has ended everywhere; or if all slots stay in use for a second, because
-    /// the caller itself holds them.
-    pub fn broadcast<R: Send>(&self, f: impl Fn(BroadcastContext) -> R + Sync) -> Vec<R> {
-        let Some(_entered) = self.inner().enter_broadcast() else {
-            return Vec::new();
-        };
-        let workers = self.inner().layout.workers;
-        let results: Vec<Mutex<Option<R>>> = (0..workers).map(|_| Mutex::new(None)).collect();
-        self.on_worker(|worker| {
-            let reach = |worker: &Worker<'_>| {
-                let context = BroadcastContext {
-                    worker: worker.id(),
-                    workers,
-                };
-                let result = f(context);
-                let place = &results[worker.id().index()];
-                *lock(place) = Some(result);
-            };
-            // A slot for each worker may be a matter of waiting for the tasks that hold them.
-            let deadline = Instant::now() + BROADCAST_PATIENCE;
-            while let Err(exhausted) = worker.broadcast(workers, &reach) {
-                assert!(
-                    Instant::now() < deadline,
-                    "a broadcast finds no slots: {exhausted}"
-                );
-                thread::yield_now();
-            }
-        });
-        let result = |place: Mutex<Option<R>>| into_inner(place).expect("each worker was reached");
-        results.into_iter().map(result).collect()
-    }
-
     /// Takes no more tasks, deals with what was accepted as `how` says, and waits for the end of the
     /// threads. Idempotent. Called inside one of the pool's own tasks, it does not wait.
     ///
@@ -543,24 +271,5 @@ impl fmt::Debug for Pool {
                 .field("scheduler", &inner.scheduler);
         }
         pool.finish_non_exhaustive()
-    }
-}
-
-/// Which worker a broadcast has reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BroadcastContext {
-    worker: WorkerId,
-    workers: usize,
-}
-
-impl BroadcastContext {
-    /// The worker that runs this.
-    pub fn worker(&self) -> WorkerId {
-        self.worker
-    }
-
-    /// How many workers there are.
-    pub fn workers(&self) -> usize {
-        self.workers
     }
 }

@@ -2,7 +2,7 @@
 
 use pinfold_core::platform::WorkerId;
 
-use crate::pool::Inner;
+use crate::inner::Inner;
 
 /// What a shutdown does with tasks that have not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
