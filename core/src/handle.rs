@@ -70,6 +70,7 @@ impl<R> fmt::Debug for Ticket<R> {
 
 /// How a task with a handle ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ended<R> {
     /// It ran, and this is its result.
     Done(R),
@@ -79,12 +80,24 @@ pub enum Ended<R> {
 
 /// Why there is no slot for a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReserveError {
-    /// No slot is free.
+    /// No slot is free: wait for tasks to end, or give the scheduler more slots.
     Exhausted(Exhausted),
-    /// The scheduler was closed.
+    /// The scheduler was closed, and stays so: reserve before [`Scheduler::close`].
     Closed,
 }
+
+impl fmt::Display for ReserveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReserveError::Exhausted(exhausted) => exhausted.fmt(f),
+            ReserveError::Closed => f.write_str("the scheduler is closed: reserve before `close`"),
+        }
+    }
+}
+
+impl core::error::Error for ReserveError {}
 
 /// A free slot that waits for its task. Dropped, it gives the slot back.
 #[must_use = "a reservation is for a task"]
@@ -471,5 +484,28 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
             self.scheduler()
                 .retire(ticket.index, |index| self.give_slot(index));
         }
+    }
+}
+
+#[cfg(all(test, not(pinfold_loom)))]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_reservation_says_cause_and_remedy() {
+        let exhausted = Exhausted {
+            slots: 16,
+            high_water: 12,
+        };
+        let full = ReserveError::Exhausted(exhausted).to_string();
+        assert!(full.starts_with("no free slot among 16"), "{full}");
+        assert!(full.ends_with("configure more slots"), "{full}");
+        let closed: &dyn core::error::Error = &ReserveError::Closed;
+        assert_eq!(
+            closed.to_string(),
+            "the scheduler is closed: reserve before `close`"
+        );
     }
 }

@@ -83,13 +83,16 @@ impl<R: Send + 'static> JoinHandle<R> {
     {
         let reservation = match pool.scheduler.reserve() {
             Ok(reservation) => reservation,
-            Err(ReserveError::Closed) => return Err(SubmitError::ShutDown { task }),
             Err(ReserveError::Exhausted(Exhausted { slots, high_water })) => {
                 return Err(SubmitError::Full {
                     task,
                     slots,
                     high_water,
                 });
+            }
+            Err(closed) => {
+                debug_assert_eq!(closed, ReserveError::Closed, "there is no third reason");
+                return Err(SubmitError::ShutDown { task });
             }
         };
         let ticket = Tickets::of(reservation, task);
