@@ -44,7 +44,8 @@ impl Builder {
     /// The number of tasks that a pool holds by default, queued or running.
     pub const DEFAULT_SLOTS: usize = 4096;
 
-    /// The largest number of workers.
+    /// The largest number of workers. (The core alone takes
+    /// [`WorkerId::MAX_WORKERS`](crate::WorkerId::MAX_WORKERS).)
     pub const MAX_WORKERS: usize = 1024;
 
     /// The defaults: as many workers as CPUs may be used, [`Builder::DEFAULT_SLOTS`], started
