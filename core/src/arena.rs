@@ -2,25 +2,27 @@
 //!
 //! | operation | cost | progress |
 //! |---|---|---|
-//! | [`Arena::take`] and [`Arena::give`] with a worker's [`Magazine`] | no read-modify-write; one per [`REFILL`] slots | lock-free |
+//! | [`Arena::take`] and [`Arena::give`] with a worker's [`Magazine`] | no read-modify-write; one per half a magazine | lock-free |
 //! | [`Arena::take_shared`], [`Arena::give_shared`] | one read-modify-write | lock-free |
+//! | [`Arena::take_reserved`] and its return | one read-modify-write | lock-free |
 //!
 //! Free slots form a stack, linked through the slots themselves, whose top is one word with a tag.
 //! Each worker keeps up to [`MAGAZINE`] free slots of its own and exchanges them with the stack in
-//! runs: a thief of slots walks up to [`REFILL`] links and takes them all with one
+//! runs of half as many: it walks the links and takes the run with one
 //! compare-and-swap, which fails if the stack was touched meanwhile. Slots that were never used
 //! are not on the stack but above the mark [`Arena::high_water`], so that a large arena costs no
-//! memory and no time until it is used.
+//! memory and no time until it is used. A few slots may be set aside for those who could not go on
+//! without; which of them are taken is a bit each.
 //!
 //! # Invariants
 //!
-//! - **I1** A free slot is in one place: on the stack, in one magazine, or above the mark.
+//! - **I1** A free slot is in one place: on the stack, in one magazine, above the mark, or set aside.
 //! - **I2** Each change of the stack changes its tag; an unchanged top means unchanged links below.
 //!
 //! # Limits
 //!
-//! A worker's magazine is out of the others' reach: with `w` workers, up to `w` × [`MAGAZINE`]
-//! slots may be free and yet not be found. Size the arena with that on top.
+//! A worker's magazine is out of the others' reach until the worker sleeps. A scheduler's magazines keep
+//! at most a quarter of its slots together, or two each.
 //! The tag has 32 bits: an exchange is fooled if it sleeps through an exact multiple of 2^32 changes.
 //!
 //! # Source
@@ -33,15 +35,16 @@
 use core::cell::Cell;
 use core::fmt;
 
+use crate::broken;
 use crate::order;
-use crate::sync::{AtomicU32, AtomicU64, CachePadded, array, const_fn};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, CachePadded, array, const_fn};
 use crate::task::{Slot, SlotIndex};
 
 /// The most free slots a worker keeps for itself.
 pub const MAGAZINE: u32 = if cfg!(pinfold_loom) { 2 } else { 64 };
 
-/// How many slots move between a magazine and the stack at a time.
-pub const REFILL: u32 = MAGAZINE / 2;
+/// The most slots that can be set aside.
+pub const MAX_RESERVE: usize = 32;
 
 /// The largest number of slots. On 32-bit targets a queue word has to hold a slot *and* a graph node.
 pub const MAX_SLOTS: usize = if usize::BITS >= 64 { 1 << 30 } else { 1 << 11 };
@@ -77,24 +80,51 @@ impl Top {
     }
 
     fn replaced(self, first: u32) -> Top {
+        // Left out: a top that came back is taken for one that stayed.
+        // Model: arena::slot_reuse_never_hands_one_slot_to_two_tasks.
+        if broken!("arena.top.tag") {
+            return Top(u64::from(first));
+        }
         Top(((self.0 >> 32).wrapping_add(1)) << 32 | u64::from(first))
     }
 }
 
-impl Magazine {
-    /// Whether there are enough slots in it to be worth sharing.
-    #[inline]
-    pub(crate) fn is_worth_sharing(&self) -> bool {
-        self.count.get() >= REFILL
-    }
-}
-
 /// A worker's own free slots.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Magazine {
     /// First slot of a list, plus one.
     first: Cell<u32>,
     count: Cell<u32>,
+    /// The most it keeps.
+    limit: u32,
+}
+
+impl Magazine {
+    /// An empty magazine that keeps up to `limit` slots, between 2 and [`MAGAZINE`].
+    pub const fn new(limit: usize) -> Self {
+        let limit = if limit < MAGAZINE as usize {
+            limit as u32
+        } else {
+            MAGAZINE
+        };
+        Magazine {
+            first: Cell::new(0),
+            count: Cell::new(0),
+            limit: if limit < 2 { 2 } else { limit },
+        }
+    }
+
+    /// How many slots it exchanges with the stack at once.
+    #[inline]
+    fn refill(&self) -> u32 {
+        self.limit / 2
+    }
+
+    /// Whether there are enough slots in it to be worth sharing.
+    #[inline]
+    pub(crate) fn is_worth_sharing(&self) -> bool {
+        self.count.get() >= self.refill()
+    }
 }
 
 /// The slots of one scheduler.
@@ -102,6 +132,12 @@ pub struct Arena<S> {
     top: CachePadded<AtomicU64>,
     used: CachePadded<AtomicU32>,
     slots: S,
+    /// How many slots there are for everybody; those set aside follow.
+    main: u32,
+    /// How many slots are set aside.
+    reserve: u32,
+    /// Which of those are taken, a bit each.
+    reserve_taken: AtomicUsize,
     /// What a name that no slot has leads to, so that looking one up cannot fail. Never handed out.
     spare: Slot,
 }
@@ -111,18 +147,21 @@ impl<const N: usize> Arena<[Slot; N]> {
         /// All `N` slots free; at most [`MAX_SLOTS`] (checked when compiled).
         pub const fn fixed() -> Self {
             const { assert!(N <= MAX_SLOTS, "too many slots") };
-            Self::over(array![Slot::new(); N])
+            Self::over(array![Slot::new(); N], N, 0)
         }
     }
 }
 
 impl<S> Arena<S> {
     const_fn! {
-        const fn over(slots: S) -> Self {
+        const fn over(slots: S, main: usize, reserve: usize) -> Self {
             Arena {
                 top: CachePadded::new(AtomicU64::new(0)),
                 used: CachePadded::new(AtomicU32::new(0)),
                 slots,
+                main: main as u32,
+                reserve: reserve as u32,
+                reserve_taken: AtomicUsize::new(0),
                 spare: Slot::new(),
             }
         }
@@ -132,12 +171,25 @@ impl<S> Arena<S> {
 impl<S: AsRef<[Slot]>> Arena<S> {
     /// All of `slots` free; slots beyond [`MAX_SLOTS`] are never used.
     pub fn with_storage(slots: S) -> Self {
-        Self::over(slots)
+        Self::with_reserve(slots, 0)
     }
 
-    /// How many slots there are.
+    /// As [`Arena::with_storage`], with the last `reserve` slots, at most [`MAX_RESERVE`], set aside for
+    /// [`Arena::take_reserved`].
+    pub fn with_reserve(slots: S, reserve: usize) -> Self {
+        let count = slots.as_ref().len().min(MAX_SLOTS);
+        let reserve = reserve.min(MAX_RESERVE).min(count);
+        Self::over(slots, count - reserve, reserve)
+    }
+
+    /// How many slots there are, without those set aside.
     pub fn capacity(&self) -> usize {
-        self.slots.as_ref().len().min(MAX_SLOTS)
+        self.main as usize
+    }
+
+    /// How many slots there are, with those set aside.
+    pub(crate) fn slots(&self) -> usize {
+        (self.main + self.reserve) as usize
     }
 
     /// The most slots that were in use, or kept in magazines, at once.
@@ -162,11 +214,6 @@ impl<S: AsRef<[Slot]>> Arena<S> {
         slots.get(index as usize).unwrap_or(&self.spare)
     }
 
-    #[inline(always)]
-    fn has(&self, index: SlotIndex) -> bool {
-        (index as usize) < self.slots.as_ref().len()
-    }
-
     /// Takes a free slot, from the worker's own if it has any.
     #[inline]
     pub fn take(&self, magazine: &Magazine) -> Option<SlotIndex> {
@@ -187,8 +234,8 @@ impl<S: AsRef<[Slot]>> Arena<S> {
     /// Gives a slot back to the worker's own. An index that no slot has is ignored.
     #[inline]
     pub fn give(&self, magazine: &Magazine, index: SlotIndex) {
-        if !self.has(index) {
-            return;
+        if index >= self.main {
+            return self.give_reserved(index);
         }
         // Relaxed: read by this worker, or published with the stack's top.
         self.slot(index)
@@ -196,8 +243,8 @@ impl<S: AsRef<[Slot]>> Arena<S> {
             .store(magazine.first.get(), order!("arena.give.link", Relaxed));
         magazine.first.set(index + 1);
         magazine.count.set(magazine.count.get() + 1);
-        if magazine.count.get() > MAGAZINE {
-            self.unload(magazine, REFILL);
+        if magazine.count.get() > magazine.limit {
+            self.unload(magazine, magazine.refill());
         }
     }
 
@@ -216,19 +263,65 @@ impl<S: AsRef<[Slot]>> Arena<S> {
 
     /// Gives a slot back without a magazine. An index that no slot has is ignored.
     pub fn give_shared(&self, index: SlotIndex) {
-        if self.has(index) {
-            self.push_run(index + 1, index);
+        if index >= self.main {
+            return self.give_reserved(index);
+        }
+        self.push_run(index + 1, index);
+    }
+
+    /// Takes one of the slots that are set aside. Lock-free, one read-modify-write.
+    pub fn take_reserved(&self) -> Option<SlotIndex> {
+        // Relaxed: the exchange confirms it.
+        let mut taken = self
+            .reserve_taken
+            .load(order!("arena.reserve.look", Relaxed));
+        loop {
+            let place = taken.trailing_ones();
+            if place >= self.reserve {
+                return None;
+            }
+            // Acquire: pairs with the Release in `give_reserved`; the slot's last use is over. (The look
+            // is too early for that: the slot may have been taken and given back since.)
+            // Weaker: a slot is written while its last user still reads it.
+            // Model: arena::a_reserved_slot_is_handed_over_with_its_contents.
+            match self.reserve_taken.compare_exchange(
+                taken,
+                taken | 1 << place,
+                order!("arena.reserve.take", Acquire),
+                order!("arena.reserve.fail", Relaxed),
+            ) {
+                Ok(_) => return Some(self.main + place),
+                Err(seen) => taken = seen,
+            }
+        }
+    }
+
+    /// Whether `index` is a slot that is set aside.
+    #[inline(always)]
+    pub(crate) fn is_reserved(&self, index: SlotIndex) -> bool {
+        index >= self.main
+    }
+
+    #[cold]
+    fn give_reserved(&self, index: SlotIndex) {
+        let place = index - self.main;
+        if place < self.reserve {
+            // Release: pairs with the Acquire in `take_reserved`.
+            // Weaker: a slot is written while its last user still reads it.
+            // Model: arena::a_reserved_slot_is_handed_over_with_its_contents.
+            self.reserve_taken
+                .fetch_and(!(1 << place), order!("arena.reserve.give", Release));
         }
     }
 
     #[cold]
     fn refill(&self, magazine: &Magazine) -> bool {
-        if let Some((first, count)) = self.pop_run(REFILL) {
+        if let Some((first, count)) = self.pop_run(magazine.refill()) {
             magazine.first.set(first);
             magazine.count.set(count);
             return true;
         }
-        let Some((first, count)) = self.take_unused(REFILL) else {
+        let Some((first, count)) = self.take_unused(magazine.refill()) else {
             return false;
         };
         for index in (first..first + count).rev() {
@@ -372,7 +465,7 @@ mod tests {
     #[test]
     fn every_slot_is_handed_out_once_and_then_none() {
         let arena = Arena::<[Slot; 100]>::fixed();
-        let magazine = Magazine::default();
+        let magazine = Magazine::new(64);
         let mut seen: Vec<_> = core::iter::from_fn(|| arena.take(&magazine)).collect();
         assert_eq!(
             arena.exhausted(),
@@ -392,9 +485,36 @@ mod tests {
     }
 
     #[test]
+    fn slots_set_aside_are_for_those_who_ask_for_them() {
+        let arena = Arena::with_reserve([const { Slot::new() }; 8], 3);
+        let magazine = Magazine::new(4);
+        let common: Vec<_> = core::iter::from_fn(|| arena.take(&magazine)).collect();
+        assert_eq!((common.len(), arena.capacity()), (5, 5));
+        assert_eq!(arena.take_shared(), None);
+        let reserved: Vec<_> = core::iter::from_fn(|| arena.take_reserved()).collect();
+        assert_eq!(reserved, [5, 6, 7]);
+        arena.give(&magazine, 6);
+        assert_eq!(arena.take(&magazine), None);
+        assert_eq!(arena.take_reserved(), Some(6));
+        arena.give_shared(7);
+        assert_eq!(arena.take_shared(), None);
+        assert_eq!(arena.take_reserved(), Some(7));
+    }
+
+    #[test]
+    fn what_is_no_slot_cannot_be_given() {
+        let arena = Arena::<[Slot; 2]>::fixed();
+        let magazine = Magazine::new(64);
+        arena.give(&magazine, 2);
+        arena.give_shared(u32::MAX - 1);
+        let all: Vec<_> = core::iter::from_fn(|| arena.take(&magazine)).collect();
+        assert_eq!(all, [0, 1]);
+    }
+
+    #[test]
     fn an_emptied_magazine_serves_others() {
         let arena = Arena::<[Slot; 4]>::fixed();
-        let (mine, yours) = (Magazine::default(), Magazine::default());
+        let (mine, yours) = (Magazine::new(64), Magazine::new(64));
         let first = arena.take(&mine).unwrap();
         assert_eq!(arena.take(&yours), None);
         assert_eq!(arena.take_shared(), None);

@@ -52,6 +52,7 @@
 use core::cell::Cell;
 use core::fmt;
 
+use crate::broken;
 use crate::order;
 use crate::sync::{
     AtomicBool, AtomicU32, AtomicU64, AtomicUsize, CachePadded, Ghost, array, const_fn,
@@ -100,6 +101,11 @@ impl Ends {
     #[inline(always)]
     fn head(self) -> u32 {
         self.0 as u32
+    }
+
+    #[inline(always)]
+    fn with_pops(self, other: Ends) -> Ends {
+        Ends(other.0 & !0xFFFF_FFFF | u64::from(self.head()))
     }
 
     #[inline(always)]
@@ -233,7 +239,7 @@ impl<S: AsRef<[Slot]>> Deque<S> {
     pub fn owner(&self) -> Option<Owner<'_, S>> {
         // Acquire: pairs with the Release in `Owner::drop`; the next owner continues from the
         // counters that the last one left.
-        // Weaker: a new owner starts from stale counters. Model: deque::an_owner_continues_where_the_last_one_stopped.
+        // Weaker: a new owner starts from stale counters. Model: deque_owner::an_owner_continues_where_the_last_one_stopped.
         let claimed = self.owned.compare_exchange(
             false,
             true,
@@ -251,9 +257,13 @@ impl<S: AsRef<[Slot]>> Deque<S> {
             head_seen: Cell::new(0),
         };
         // As if full: the first push looks at `head` with the ordering that I3 needs.
-        owner
-            .head_seen
-            .set(owner.bottom().wrapping_sub(self.capacity() as u32));
+        // Left out: it writes what a thief still reads. Model: deque_owner::a_new_owner_waits_for_the_readers_of_the_old_one.
+        let head = owner.bottom().wrapping_sub(self.capacity() as u32);
+        owner.head_seen.set(if broken!("deque.owner.as_if_full") {
+            ends.head()
+        } else {
+            head
+        });
         Some(owner)
     }
 
@@ -363,11 +373,17 @@ impl<S: AsRef<[Slot]>> Deque<S> {
 
     #[inline(always)]
     fn take(&self, ends: Ends, words: u32) -> bool {
+        // Left out: pops that came between are not compared. Model: deque::each_word_goes_to_the_owner_or_to_the_thief.
+        let ends = if broken!("deque.steal.compare_pops") {
+            ends.with_pops(self.look().0)
+        } else {
+            ends
+        };
         let taken = ends.advanced(words);
         // Release: pairs with the Acquire in `Owner::room`; the reads above happen before the
         // owner writes these positions again (I3).
-        // Weaker: the reads may drift below the exchange and see the next words. Model (by a
-        // ghost): deque::a_slot_is_reused_only_after_it_was_read.
+        // Weaker: the reads may drift below the exchange and see the next words. By a ghost. Model:
+        // deque::a_slot_is_reused_only_after_it_was_read.
         self.ends
             .compare_exchange(
                 ends.0,
@@ -409,7 +425,9 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
     /// [`Full`] with the word.
     #[inline]
     pub fn push(&self, word: usize) -> Result<(), Full> {
-        if self.room(1) == 0 || !self.write(0, word) {
+        // Left out: a word that is not taken is written over. Model: deque::a_slot_is_reused_only_after_it_was_read.
+        let is_full = self.room(1) == 0 && !broken!("deque.push.room");
+        if is_full || !self.write(0, word) {
             return Err(Full(word));
         }
         self.publish(1);
@@ -462,8 +480,12 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
                 .fetch_add(Ends::ONE_POP, order!("deque.pop.claim", Relaxed)),
         );
         self.pops.set(self.pops.get().wrapping_add(1));
-        if seen.head() == bottom {
-            self.restore();
+        // Left out: a word that a thief took is taken again. Model: deque::the_last_word_goes_to_the_owner_or_to_the_thief.
+        if seen.head() == bottom && !broken!("deque.pop.too_late") {
+            // Left out: the next push is hidden. Model: deque::the_last_word_goes_to_the_owner_or_to_the_thief.
+            if !broken!("deque.pop.undo") {
+                self.restore();
+            }
             return None;
         }
         Some(word)
@@ -540,7 +562,7 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
     fn refreshed_room(&self, capacity: u32) -> u32 {
         // Acquire: pairs with the Release in `Deque::take`; the thieves' reads below `head` happen
         // before the owner's writes that follow (I3).
-        // Weaker: a thief could read the word of the next round. Model (by a ghost):
+        // Weaker: a thief could read the word of the next round. By a ghost. Model:
         // deque::a_slot_is_reused_only_after_it_was_read.
         let ends = Ends(self.deque.ends.load(order!("deque.push.reclaim", Acquire)));
         self.head_seen.set(ends.head());
@@ -579,7 +601,7 @@ impl<'a, S: AsRef<[Slot]>> Owner<'a, S> {
 impl<S> Drop for Owner<'_, S> {
     fn drop(&mut self) {
         // Release: pairs with the Acquire in `Deque::owner`.
-        // Weaker: the next owner starts from stale counters. Model: deque::an_owner_continues_where_the_last_one_stopped.
+        // Weaker: the next owner starts from stale counters. Model: deque_owner::an_owner_continues_where_the_last_one_stopped.
         self.deque
             .owned
             .store(false, order!("deque.owner.release", Release));

@@ -11,24 +11,16 @@
 //! (`Bare` is the platform of the crate's page: one core, driven by hand.)
 //!
 //! ```
-//! # use core::convert::Infallible;
-//! # use pinfold_core::platform::{Platform, Unwind, WorkerId};
+//! # use pinfold_core::platform::{Aborting, Platform, WorkerId};
 //! use pinfold_core::handle::Ended;
 //! use pinfold_core::scheduler::{Fixed, Scheduler};
 //! # struct Bare;
 //! # impl Platform for Bare {
 //! #     fn park(&self, _: WorkerId) {}
 //! #     fn unpark(&self, _: WorkerId) {}
-//! #     fn now_ns(&self) -> u64 { 0 }
-//! # }
-//! # impl Unwind for Bare {
-//! #     type Panic = Infallible;
-//! #     fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Infallible> { Ok(f()) }
-//! #     fn resume(panic: Infallible) -> ! { match panic {} }
-//! #     fn unhandled(&self, panic: Infallible) { match panic {} }
 //! # }
 //!
-//! static SCHEDULER: Scheduler<Fixed<1, 16, 16>, Bare> = Scheduler::fixed(Bare);
+//! static SCHEDULER: Scheduler<Fixed<1, 16, 16>, Aborting<Bare>> = Scheduler::fixed(Aborting(Bare));
 //!
 //! let runs = SCHEDULER.submit(|_| 6 * 7).expect("a slot is free");
 //! let never_runs = SCHEDULER.submit(|_| unreachable!()).expect("a slot is free");
@@ -49,6 +41,7 @@ use core::marker::PhantomData;
 use core::task::Waker;
 
 use crate::arena::Exhausted;
+use crate::broken;
 use crate::platform::{Platform, Unwind};
 use crate::scheduler::{Scheduler, SpawnError, Storage, contain};
 use crate::task::{Entered, Frame, Kind, Life, Settled, SlotIndex, TaskId, Waiter, fits};
@@ -187,12 +180,17 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         }
     }
 
-    /// The name of the ticket's task.
+    /// The name of the ticket's task. Wait-free.
+    ///
+    /// A ticket or a name does not say of which scheduler it is: given to another, it may name a task of
+    /// that one, which can then be cancelled.
     pub fn task_id<R>(&self, ticket: &Ticket<R>) -> TaskId {
         let index = ticket.index;
+        let is_there = (index as usize) < self.arena.slots();
+        let generation = is_there.then(|| self.arena.slot(index).state().generation());
         TaskId {
             index,
-            generation: self.arena.slot(index).state().generation(),
+            generation: generation.unwrap_or(0),
         }
     }
 
@@ -200,7 +198,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     ///
     /// The closure is dropped by the worker that finds it in its queue.
     pub fn cancel(&self, task: TaskId) -> bool {
-        if task.index as usize >= self.arena.capacity() {
+        if task.index as usize >= self.arena.slots() {
             return false;
         }
         let Some(settled) = self.arena.slot(task.index).state().cancel(task.generation) else {
@@ -424,10 +422,16 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     pub(crate) unsafe fn take_back_offer(&self, ticket: &Ticket<()>) -> bool {
         let index = ticket.index;
         let state = self.scheduler().arena.slot(index).state();
+        // Left out (the claim): what a thief runs is run here too.
+        // Model: fork_join::a_joins_stolen_half_is_seen_and_its_frame_not_touched_afterwards.
         if self.take_back(index) {
-            let entered = state.enter();
-            debug_assert_eq!(entered, Entered::Run, "only the owner claims an offer");
-        } else if !state.claim() {
+            if state.enter() == Entered::Discard {
+                // Cancelled by its name. What is dropped is a call of the closure, not the closure.
+                self.scheduler()
+                    .discard(index, |index| self.give_slot(index));
+                return false;
+            }
+        } else if !broken!("join.take_back.claim") && !state.claim() {
             return false;
         }
         if state.finish_claimed() {
@@ -473,17 +477,19 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         }
     }
 
-    /// Ends an offer that was run by a thief.
+    /// Ends an offer that is over: `true` if a thief ran it, `false` if it was cancelled.
     ///
     /// # Safety
     ///
-    /// The ticket came from `offer` on this worker, and its task is done.
-    pub(crate) unsafe fn release_offer(&self, ticket: Ticket<()>) {
+    /// The ticket came from `offer` on this worker, and its task has ended.
+    pub(crate) unsafe fn release_offer(&self, ticket: Ticket<()>) -> bool {
         let state = self.scheduler().arena.slot(ticket.index).state();
+        let done = state.life() == Life::Done;
         if state.leave_handle(true) == Some(true) {
             self.scheduler()
                 .retire(ticket.index, |index| self.give_slot(index));
         }
+        done
     }
 }
 

@@ -66,7 +66,6 @@
 //! impl Platform for One {
 //!     fn park(&self, _: WorkerId) { thread::park() }
 //!     fn unpark(&self, _: WorkerId) { self.0.wait().unpark() }
-//!     fn now_ns(&self) -> u64 { 0 }
 //! }
 //!
 //! let (set, platform) = (IdleSet::<[Word; 1]>::fixed(), One(OnceLock::new()));
@@ -104,6 +103,7 @@
 
 use core::fmt;
 
+use crate::broken;
 use crate::order;
 use crate::platform::{Platform, WorkerId};
 use crate::sync::{AtomicUsize, CachePadded, array, const_fn};
@@ -244,12 +244,16 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
             Hunger::HUNGRY + Hunger::SEARCHING,
             order!("idle.search.leave", Release),
         );
-        if Hunger(before).searching() > 1 {
+        // Left out: nobody asks for what publishers left to this one.
+        // Model: idle::an_item_left_to_a_searcher_is_found_by_a_waiter.
+        if Hunger(before).searching() > 1 || broken!("idle.search.pass_on") {
             return;
         }
         // Pairs with the `publisher_fence` in `wake`: a publisher that still counted this searcher
         // has published before, and `is_more` sees it. Model: idle::a_publisher_that_relies_on_a_searcher_loses_nothing.
-        platform.sleeper_fence();
+        if !broken!("idle.search.fence") {
+            platform.sleeper_fence();
+        }
         if is_more() {
             self.wake(platform, 1, near);
         }
@@ -273,12 +277,21 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         self.hunger
             .fetch_sub(Hunger::SEARCHING, order!("idle.sleep.unsearch", Relaxed));
         platform.sleeper_fence();
-        if let Some(found) = look() {
+        // Left out: it parks without the last look. Model: idle::no_wakeup_is_lost.
+        let found = if broken!("idle.sleep.look") {
+            None
+        } else {
+            look()
+        };
+        if let Some(found) = found {
             if self.retract(worker, Role::Free) {
                 // Not counted as searching any more, and yet publishers may have left work to this
                 // one before it stopped, and `look` may have left more than it took.
+                // Left out: nobody takes that work. Model: idle::a_wake_that_is_not_needed_is_passed_on.
                 self.leave_hunger();
-                self.wake(platform, 1, &[]);
+                if !broken!("idle.sleep.pass_on") {
+                    self.wake(platform, 1, &[]);
+                }
             } else {
                 self.leave_search(platform, &[], || true);
             }
@@ -313,7 +326,10 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         mut look: impl FnMut() -> Option<T>,
     ) -> Option<T> {
         self.announce(worker, Role::Waiting);
-        platform.sleeper_fence();
+        // Left out: work and waiter miss each other. Model: idle::a_waiter_is_woken_for_work_when_nobody_sleeps_freely.
+        if !broken!("idle.wait.fence") {
+            platform.sleeper_fence();
+        }
         let found = loop {
             let found = look();
             if found.is_some() || !self.is_announced(worker, Role::Waiting) {
@@ -342,7 +358,10 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
 
     /// Wakes `worker` if it sleeps. Call it after the work was published. Lock-free.
     pub fn wake_one(&self, platform: &impl Platform, worker: WorkerId) {
-        platform.publisher_fence();
+        // Left out: mail and sleeper miss each other. Model: mailbox::mail_arrives_whole.
+        if !broken!("idle.wake_one.fence") {
+            platform.publisher_fence();
+        }
         if self.claim(worker, Role::Free) || self.claim(worker, Role::Waiting) {
             platform.unpark(worker);
         }
@@ -422,7 +441,13 @@ impl<S: AsRef<[Word]>> IdleSet<S> {
         }
         // Whether a waiter can help is known to itself alone, and one that cannot has nobody to pass
         // the wake on to: so all of them look.
-        woken + self.wake_role(platform, usize::MAX, near, Role::Waiting)
+        // Left out: one alone looks. Model: idle::a_waiter_that_cannot_help_does_not_keep_the_wake.
+        let waiters = if broken!("idle.wake.all_waiters") {
+            1
+        } else {
+            usize::MAX
+        };
+        woken + self.wake_role(platform, waiters, near, Role::Waiting)
     }
 
     fn wake_role(
@@ -512,8 +537,8 @@ mod tests {
         fn unpark(&self, worker: WorkerId) {
             self.0.lock().unwrap().push(worker.index());
         }
-        fn now_ns(&self) -> u64 {
-            0
+        fn now_ns(&self) -> Option<u64> {
+            None
         }
     }
 
@@ -574,6 +599,21 @@ mod tests {
         assert_eq!(*platform.0.lock().unwrap(), []);
         set.leave_search(&platform, &[], || true);
         assert_eq!(*platform.0.lock().unwrap(), [2]);
+    }
+
+    #[test]
+    fn a_worker_without_a_bit_does_not_sleep() {
+        let set = IdleSet::<[Word; 2]>::fixed();
+        let platform = Log(Mutex::default());
+        let beyond = worker(set.capacity());
+        set.enter_search();
+        assert_eq!(set.sleep(&platform, beyond, || None::<()>), Slept::Woken);
+        assert_eq!(searching(&set), 1);
+        assert_eq!(set.wait(&platform, beyond, || None::<()>), None);
+        assert_eq!(set.sleep(&platform, beyond, || Some(7)), Slept::Found(7));
+        assert_eq!(searching(&set), 0);
+        set.wake_one(&platform, beyond);
+        assert_eq!(*platform.0.lock().unwrap(), []);
     }
 
     #[test]

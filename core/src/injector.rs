@@ -61,6 +61,7 @@
 
 use core::fmt;
 
+use crate::broken;
 use crate::deque::{BadCapacity, is_ring};
 use crate::order;
 use crate::sync::{AtomicUsize, CachePadded, array, const_fn, spin_hint};
@@ -374,7 +375,17 @@ impl<'a> Ring<'a> {
                     word,
                 });
             }
-            if state == self.free(ticket).wrapping_sub(self.capacity()) {
+            // Left out: an index that was not taken is written over.
+            // Model: injector::a_full_queue_refuses_and_keeps_what_it_holds.
+            let is_full = state == self.free(ticket).wrapping_sub(self.capacity());
+            if is_full && broken!("injector.push.room") {
+                return Some(Place {
+                    ticket,
+                    entry,
+                    word,
+                });
+            }
+            if is_full {
                 return None;
             }
             ticket = self.after_filled(ticket, state);

@@ -14,7 +14,7 @@
 //! tiny, promoting at every opportunity makes everything slower. So a worker promotes at most once
 //! in [`PROMOTION_INTERVAL_NS`], and while it must wait it looks at the clock at exponentially
 //! growing distances (1, 2, 4 … [`MAX_SKIPPED`] hungry joins), so that even a tree of tiny jobs pays
-//! for few clock reads.
+//! for few clock reads. On a platform without a clock it promotes at every [`MAX_SKIPPED`]th hungry join.
 //!
 //! # Source
 //!
@@ -29,7 +29,7 @@ use core::ptr;
 
 use crate::handle::Ticket;
 use crate::platform::{Platform, Unwind};
-use crate::scheduler::Storage;
+use crate::scheduler::{Storage, contain};
 use crate::sync::UnsafeCell;
 use crate::task::Frame;
 use crate::worker::Worker;
@@ -112,13 +112,16 @@ impl Pending {
     }
 
     /// Whether it is time to look for something to promote.
-    fn is_due(&self, now_ns: impl FnOnce() -> u64) -> bool {
+    fn is_due(&self, now_ns: impl FnOnce() -> Option<u64>) -> bool {
         if self.skipped.get() < self.skip.get() {
             self.skipped.set(self.skipped.get() + 1);
             return false;
         }
         self.skipped.set(0);
-        let now_ns = now_ns();
+        let Some(now_ns) = now_ns() else {
+            self.skip.set(MAX_SKIPPED);
+            return true;
+        };
         let elapsed_ns = now_ns.wrapping_sub(self.last_promotion_ns.get());
         if elapsed_ns.checked_sub(PROMOTION_INTERVAL_NS).is_none() {
             self.skip.set((self.skip.get() * 2 + 1).min(MAX_SKIPPED));
@@ -289,8 +292,12 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         // SAFETY: the ticket is of this scheduler.
         unsafe { self.wait(&mut ticket) };
         // SAFETY: the ticket is this worker's offer, and the wait is over.
-        unsafe { self.release_offer(ticket) };
-        None
+        if unsafe { self.release_offer(ticket) } {
+            return None;
+        }
+        // Cancelled, by a name that somebody made up: what was dropped is the call, not the closure.
+        // SAFETY: no thief has it, nor will have.
+        Some(unsafe { job.take() })
     }
 }
 
@@ -371,12 +378,12 @@ fn settle_unwinding<S: Storage, P: Platform + Unwind, B, R>(
 ) {
     if worker.pending.pop(depth) {
         // SAFETY: it was not promoted, so it is ours.
-        return drop(unsafe { job.take() });
+        return contain::<P>(|| drop(unsafe { job.take() }));
     }
     // SAFETY: it was promoted, by this worker.
     match unsafe { worker.settle_promoted(job) } {
-        Some(b) => drop(b),
-        // SAFETY: the thief has left its result.
-        None => drop(unsafe { job.take_result() }),
+        Some(b) => contain::<P>(|| drop(b)),
+        // SAFETY: the thief has left its result. It may be a panic, whose payload may panic when dropped.
+        None => contain::<P>(|| drop(unsafe { job.take_result() })),
     }
 }

@@ -26,25 +26,17 @@
 //! A scheduler for one core and no threads, driven by hand:
 //!
 //! ```
-//! use core::convert::Infallible;
 //! use core::sync::atomic::{AtomicU32, Ordering};
-//! use pinfold_core::platform::{Platform, Unwind, WorkerId};
+//! use pinfold_core::platform::{Aborting, Platform, WorkerId};
 //! use pinfold_core::scheduler::{Fixed, Scheduler};
 //!
 //! struct Bare;
 //! impl Platform for Bare {
 //!     fn park(&self, _: WorkerId) {}
 //!     fn unpark(&self, _: WorkerId) {}
-//!     fn now_ns(&self) -> u64 { 0 }
-//! }
-//! impl Unwind for Bare {
-//!     type Panic = Infallible;
-//!     fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Infallible> { Ok(f()) }
-//!     fn resume(panic: Infallible) -> ! { match panic {} }
-//!     fn unhandled(&self, panic: Infallible) { match panic {} }
 //! }
 //!
-//! static SCHEDULER: Scheduler<Fixed<1, 16, 16>, Bare> = Scheduler::fixed(Bare);
+//! static SCHEDULER: Scheduler<Fixed<1, 16, 16>, Aborting<Bare>> = Scheduler::fixed(Aborting(Bare));
 //! static RAN: AtomicU32 = AtomicU32::new(0);
 //!
 //! SCHEDULER.spawn(|worker| {
@@ -71,6 +63,7 @@ pub mod metrics;
 pub mod platform;
 pub mod scheduler;
 pub mod scope;
+pub mod storage;
 pub mod sync;
 pub mod task;
 pub mod worker;

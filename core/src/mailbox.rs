@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 use crate::arena::Arena;
+use crate::broken;
 use crate::order;
 use crate::sync::{AtomicU32, const_fn};
 use crate::task::{Slot, SlotIndex};
@@ -60,11 +61,12 @@ impl Mailbox {
         arena: &Arena<S>,
         wanted: impl Fn(SlotIndex) -> bool,
     ) -> bool {
-        // Acquire: pairs with the Release in `post`, so that the first slot's link and frame are
-        // those that were posted. A list that changes under the walk is walked wrongly, and
-        // the taker looks again at what it then owns.
-        let mut rest = self.newest.load(order!("mailbox.any.look", Acquire));
-        for _ in 0..arena.capacity() {
+        // Relaxed: a hint. A link or a frame may be older than the list, and a list that changes under
+        // the walk is walked wrongly: the taker looks again at what it then owns. Nothing is missed
+        // for good: who parks looks after its `sleeper_fence`, and whoever had posted before that
+        // fence has its frames and links seen with the list; whoever posts later wakes.
+        let mut rest = self.newest.load(order!("mailbox.any.look", Relaxed));
+        for _ in 0..arena.slots() {
             let Some(index) = rest.checked_sub(1) else {
                 return false;
             };
@@ -95,6 +97,11 @@ impl Mailbox {
         // Acquire: pairs with the Release in `post`.
         // Weaker: a slot is run that was not written. Model: mailbox::mail_arrives_whole.
         let mut rest = self.newest.swap(0, order!("mailbox.take.swap", Acquire));
+        // Left out: what was taken stays in it, for the next taker. Model: mailbox::mail_arrives_whole.
+        if broken!("mailbox.take.empty") {
+            self.newest
+                .store(rest, order!("mailbox.take.again", Relaxed));
+        }
         let mut first = 0;
         while let Some(index) = rest.checked_sub(1) {
             // Relaxed, both: the list is ours.

@@ -1,6 +1,6 @@
 //! What the core asks of the machine below it.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 use core::fmt;
 
@@ -50,6 +50,11 @@ impl fmt::Display for WorkerId {
 pub trait Platform: Sync {
     /// Stops the calling worker until [`Platform::unpark`] is called for it, or for no reason at
     /// all. If `unpark` came first, it returns at once (a token, as of `std::thread::park`).
+    ///
+    /// On bare metal beware of the gap between looking at the token and stopping the core: an interrupt
+    /// in between is an `unpark` missed. Look with interrupts masked and stop by an instruction that a
+    /// pending interrupt ends all the same (`wfi`), or by one with an event register (`wfe`, and
+    /// `sev` in `unpark`).
     fn park(&self, worker: WorkerId);
 
     /// Lets `worker` return from its present or next `park`. Callable from any thread, and from an
@@ -57,8 +62,11 @@ pub trait Platform: Sync {
     /// `park` that it ends (release and acquire).
     fn unpark(&self, worker: WorkerId);
 
-    /// Nanoseconds since some fixed moment. Never goes back. Read only on rare paths.
-    fn now_ns(&self) -> u64;
+    /// Nanoseconds since some fixed moment, if the platform has a clock. Never goes back. Read only on
+    /// rare paths, and never for anything that must be right: it paces how often joins are offered.
+    fn now_ns(&self) -> Option<u64> {
+        None
+    }
 
     /// Slots became free while [`Scheduler::starving`](crate::scheduler::Scheduler::starving)
     /// says that somebody outside waits for one: a run of them, after which more will come if the
@@ -90,9 +98,15 @@ pub trait Platform: Sync {
 
 /// What happens when a task panics.
 ///
-/// Where panics abort, as in most firmware, `Panic` is [`core::convert::Infallible`] and `catch`
-/// just calls.
-pub trait Unwind {
+/// Where panics end the program, as in most firmware, [`Aborting`] implements it.
+///
+/// # Safety
+///
+/// No panic of `f` leaves `catch`: it is caught, or ends the program (as every panic does that is compiled with
+/// `panic = "abort"`). Closures and results on stacks of others are given up by returning,
+/// and an unwinding that nobody expects would give them up while they are used.
+#[allow(unsafe_code, reason = "a promise of the implementor's")]
+pub unsafe trait Unwind {
     /// What a panic carries.
     type Panic: Send;
 
@@ -108,4 +122,81 @@ pub trait Unwind {
 
     /// A task panicked that nobody joins.
     fn unhandled(&self, panic: Self::Panic);
+}
+
+/// The platform `P`, on which a panic ends the program, in whatever way that is compiled.
+///
+/// ```
+/// use pinfold_core::platform::{Aborting, Platform, WorkerId};
+/// use pinfold_core::scheduler::{Fixed, Scheduler};
+///
+/// struct Board;
+/// impl Platform for Board {
+///     fn park(&self, _: WorkerId) {}
+///     fn unpark(&self, _: WorkerId) {}
+/// }
+///
+/// static SCHEDULER: Scheduler<Fixed<1, 16, 16>, Aborting<Board>> = Scheduler::fixed(Aborting(Board));
+/// assert_eq!(SCHEDULER.workers(), 1);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Aborting<P>(pub P);
+
+impl<P: Platform> Platform for Aborting<P> {
+    fn park(&self, worker: WorkerId) {
+        self.0.park(worker);
+    }
+
+    fn unpark(&self, worker: WorkerId) {
+        self.0.unpark(worker);
+    }
+
+    fn now_ns(&self) -> Option<u64> {
+        self.0.now_ns()
+    }
+
+    fn slots_freed(&self, last: bool) {
+        self.0.slots_freed(last);
+    }
+
+    #[inline(always)]
+    fn publisher_fence(&self) {
+        self.0.publisher_fence();
+    }
+
+    #[inline(always)]
+    fn sleeper_fence(&self) {
+        self.0.sleeper_fence();
+    }
+}
+
+/// A panic that nobody can see: there is none.
+type Never = core::convert::Infallible;
+
+// SAFETY: `catch` returns normally, or a second panic on its way out ends the program.
+#[allow(unsafe_code, reason = "the promise is kept here")]
+unsafe impl<P> Unwind for Aborting<P> {
+    type Panic = Never;
+
+    #[inline(always)]
+    fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Never> {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("a task panicked on a platform on which that ends the program");
+            }
+        }
+        let bomb = Bomb;
+        let result = f();
+        core::mem::forget(bomb);
+        Ok(result)
+    }
+
+    fn resume(panic: Never) -> ! {
+        match panic {}
+    }
+
+    fn unhandled(&self, panic: Never) {
+        match panic {}
+    }
 }

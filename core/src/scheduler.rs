@@ -7,9 +7,25 @@
 //!
 //! # One worker's next task
 //!
-//! Own deque (newest first) → injector → the victims in their order (oldest first, in batches) →
-//! sleep. Every [`INJECTOR_INTERVAL`]th task comes from the injector first, so that a worker that
-//! keeps itself busy cannot starve the outside.
+//! Own deque (newest first) → own mail → injector → the victims in their order (oldest first, in
+//! batches) → shelves (what waiting workers have set aside) → sleep. Every [`INJECTOR_INTERVAL`]th task
+//! comes from the mail or the injector first, so that a worker that keeps itself busy cannot starve
+//! the outside.
+//!
+//! # From an interrupt
+//!
+//! An interrupt handler may call what is below, on a target whose atomics are lock-free (see
+//! [`sync`](crate::sync)); nothing here masks interrupts, waits or allocates.
+//!
+//! | call | steps | what of the user's runs in it |
+//! |---|---|---|
+//! | [`Scheduler::spawn`], [`Scheduler::submit`] | lock-free: retries only if it interrupted the same step | [`Platform::unpark`] |
+//! | [`Scheduler::cancel`] | lock-free | [`Platform::unpark`], or [`Waker::wake`](core::task::Waker::wake) of a registered waker |
+//! | [`Scheduler::is_closed`], [`Scheduler::figures`] | loads | nothing |
+//! | [`Scheduler::close`] | lock-free, one `unpark` per sleeper | [`Platform::unpark`], [`Platform::slots_freed`] |
+//!
+//! Not for interrupts: a [`Worker`] and its methods (they run tasks, for as long as these take), and
+//! [`Scheduler::drop_leftovers`] (it drops closures).
 //!
 //! # Closing
 //!
@@ -22,7 +38,8 @@
 
 use core::fmt;
 
-use crate::arena::{Arena, Exhausted};
+use crate::arena::{Arena, Exhausted, MAX_RESERVE, MAX_SLOTS};
+use crate::broken;
 use crate::deque::{self, BadCapacity, Deque};
 use crate::idle::{self, IdleSet};
 use crate::injector::{self, Injector};
@@ -30,6 +47,7 @@ use crate::mailbox::Mailbox;
 use crate::metrics::Counters;
 use crate::order;
 use crate::platform::{Platform, Unwind, WorkerId};
+use crate::storage::Stable;
 use crate::sync::{AtomicBool, AtomicUsize, array, const_fn};
 use crate::task::{Frame, Kind, Slot, SlotIndex, fits};
 use crate::worker::Worker;
@@ -99,15 +117,42 @@ impl fmt::Debug for Word {
 /// Where a scheduler's parts live.
 pub trait Storage {
     /// The arena's slots.
-    type Slots: AsRef<[Slot]>;
+    type Slots: Stable<Slot>;
     /// The injector's entries.
-    type Entries: AsRef<[injector::Entry]>;
+    type Entries: Stable<injector::Entry>;
     /// One deque's slots.
-    type DequeSlots: AsRef<[deque::Slot]>;
+    type DequeSlots: Stable<deque::Slot>;
     /// What each worker shows the others.
-    type Seats: AsRef<[Seat<Self::DequeSlots>]>;
+    type Seats: Stable<Seat<Self::DequeSlots>>;
     /// The idle set's words.
-    type Words: AsRef<[idle::Word]>;
+    type Words: Stable<idle::Word>;
+}
+
+/// The memory of a scheduler: see [`Scheduler::with_storage`].
+pub struct Parts<S: Storage> {
+    /// The slots. The last [`Parts::reserve`] of them are for callers from outside alone.
+    pub slots: S::Slots,
+    /// How many slots are set aside, at most [`MAX_RESERVE`](crate::arena::MAX_RESERVE): see
+    /// [`Scheduler::spawn_reserved`].
+    pub reserve: usize,
+    /// The injector's entries: a power of two, at least as many as slots.
+    pub entries: S::Entries,
+    /// A seat per worker.
+    pub seats: S::Seats,
+    /// A word for every [`idle::WORKERS_PER_WORD`] workers.
+    pub words: S::Words,
+}
+
+impl<S: Storage> fmt::Debug for Parts<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("slots", &self.slots.as_ref().len())
+            .field("reserve", &self.reserve)
+            .field("entries", &self.entries.as_ref().len())
+            .field("seats", &self.seats.as_ref().len())
+            .field("words", &self.words.as_ref().len())
+            .finish()
+    }
 }
 
 /// What one worker shows the others.
@@ -147,6 +192,10 @@ impl<const N: usize> Seat<[deque::Slot; N]> {
 
 /// Storage in arrays: `WORKERS` (at most [`idle::WORKERS_PER_WORD`]), `SLOTS` tasks (a power of
 /// two), and `DEQUE` words in each worker's deque (a power of two).
+///
+/// On 64-bit targets that is about 136 bytes per slot, and per worker 8 bytes per word of its deque
+/// and 640 more; each [`Worker`] has 2 KiB on its stack besides. Of the slots, a quarter
+/// may be kept by workers that are awake, out of everybody else's reach.
 #[derive(Debug)]
 pub struct Fixed<const WORKERS: usize, const SLOTS: usize, const DEQUE: usize>;
 
@@ -156,6 +205,20 @@ impl<const W: usize, const N: usize, const D: usize> Storage for Fixed<W, N, D> 
     type DequeSlots = [deque::Slot; D];
     type Seats = [Seat<[deque::Slot; D]>; W];
     type Words = [idle::Word; 1];
+}
+
+/// How full a scheduler is, each figure by itself (they are not a consistent snapshot).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Figures {
+    /// How many slots there are.
+    pub slots: usize,
+    /// The most slots that were in use, or within some worker's reach alone, at once.
+    pub slots_high_water: usize,
+    /// How many tasks from outside are queued.
+    pub injected: usize,
+    /// How many workers sleep.
+    pub asleep: usize,
 }
 
 /// Why a scheduler did not take a task; the closure comes back.
@@ -215,6 +278,13 @@ pub enum StorageError {
         /// The largest number that would do.
         most: usize,
     },
+    /// More slots are set aside than there are, or than [`MAX_RESERVE`](crate::arena::MAX_RESERVE).
+    Reserve {
+        /// How many are to be set aside.
+        reserve: usize,
+        /// The largest number that would do.
+        most: usize,
+    },
     /// The injector must have at least as many entries as there are slots, a power of two.
     Entries {
         /// The number of entries given.
@@ -230,6 +300,9 @@ impl fmt::Display for StorageError {
             StorageError::Seats { seats, most } => {
                 write!(f, "{seats} seats: give between 1 and {most}")
             }
+            StorageError::Reserve { reserve, most } => {
+                write!(f, "{reserve} slots set aside: set aside at most {most}")
+            }
             StorageError::Entries { entries, slots } => write!(
                 f,
                 "{entries} injector entries for {slots} slots: give a power of two, at least {slots}"
@@ -242,7 +315,7 @@ impl core::error::Error for StorageError {}
 
 /// The shared half of a scheduler, for the platform `P`, in the storage `S`.
 ///
-/// See the module's page, and `examples/` of this crate for one in a `static`.
+/// See the module's page, and the crate `examples/no_std` for one in a `static`.
 pub struct Scheduler<S: Storage, P> {
     pub(crate) idle: IdleSet<S::Words>,
     pub(crate) arena: Arena<S::Slots>,
@@ -272,26 +345,38 @@ impl<const W: usize, const N: usize, const D: usize, P> Scheduler<Fixed<W, N, D>
 }
 
 impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
-    /// A scheduler over the given storage.
+    /// A scheduler over the given memory.
     ///
     /// # Errors
     ///
     /// [`StorageError`] if the parts do not fit together.
-    pub fn with_storage(
-        slots: S::Slots,
-        entries: S::Entries,
-        seats: S::Seats,
-        words: S::Words,
-        platform: P,
-    ) -> Result<Self, StorageError> {
+    ///
+    /// # Safety
+    ///
+    /// The parts are new (made by their `new`, or zeroed where their type is
+    /// [`ZeroInit`](crate::zero::ZeroInit)) and nobody else's: memory that another scheduler has used,
+    /// or uses, would make this one run its tasks.
+    pub unsafe fn with_storage(parts: Parts<S>, platform: P) -> Result<Self, StorageError> {
+        let Parts {
+            slots,
+            reserve,
+            entries,
+            seats,
+            words,
+        } = parts;
         let idle = IdleSet::with_storage(words);
         let most = idle.capacity().min(WorkerId::MAX_WORKERS);
         let count = seats.as_ref().len();
         if count == 0 || count > most {
             return Err(StorageError::Seats { seats: count, most });
         }
-        let arena = Arena::with_storage(slots);
-        let (entry_count, slot_count) = (entries.as_ref().len(), arena.capacity());
+        let slot_count = slots.as_ref().len().min(MAX_SLOTS);
+        let most = slot_count.min(MAX_RESERVE);
+        if reserve > most {
+            return Err(StorageError::Reserve { reserve, most });
+        }
+        let arena = Arena::with_reserve(slots, reserve);
+        let entry_count = entries.as_ref().len();
         let mismatch = StorageError::Entries {
             entries: entry_count,
             slots: slot_count,
@@ -321,17 +406,19 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         &self.platform
     }
 
-    /// The slots, for their figures.
-    pub fn arena(&self) -> &Arena<S::Slots> {
-        &self.arena
+    /// How full it is. Loads, as many as there are words of sleepers; wait-free but for
+    /// [`Injector::len`].
+    pub fn figures(&self) -> Figures {
+        Figures {
+            slots: self.arena.capacity(),
+            slots_high_water: self.arena.high_water(),
+            injected: self.injector.len(),
+            asleep: self.idle.asleep(),
+        }
     }
 
-    /// The injector, for its figures.
-    pub fn injector(&self) -> &Injector<S::Entries> {
-        &self.injector
-    }
-
-    /// The idle set, for its figures.
+    /// The idle set. Only models may put themselves in place of a worker.
+    #[cfg(pinfold_loom)]
     pub fn idle(&self) -> &IdleSet<S::Words> {
         &self.idle
     }
@@ -346,6 +433,10 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
 
     /// Takes the seat `id`, with `victims` to steal from, nearest first. `None` if there is no
     /// such seat or it is taken. Victims without a seat are passed over.
+    ///
+    /// Name every other worker: whoever wakes this one relies on it to find the work, and work in the
+    /// deque of a worker that it does not rob it does not find. (Two workers that are not to share work are two
+    /// schedulers.)
     pub fn worker<'s>(&'s self, id: WorkerId, victims: &'s [WorkerId]) -> Option<Worker<'s, S, P>> {
         let seat = self.seats.as_ref().get(id.index())?;
         Some(Worker::new(
@@ -370,6 +461,33 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         unsafe { self.spawn_unchecked(task) }
     }
 
+    /// As [`Scheduler::spawn_unchecked`], but if no slot is free, one of those that are set aside
+    /// ([`Parts::reserve`]) will do. They are for tasks that end by themselves: a task with a handle
+    /// keeps its slot as long as somebody keeps the handle, and if that were all slots, nobody
+    /// outside could get in any more. Lock-free.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`] with the closure.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Scheduler::spawn_unchecked`].
+    pub unsafe fn spawn_reserved<F>(&self, task: F) -> Result<(), SpawnError<F>>
+    where
+        F: for<'w> FnOnce(&Worker<'w, S, P>) + Send,
+    {
+        let vacancy = match self.vacancy::<F, ()>() {
+            Err(Vacancy::None(exhausted)) => {
+                let reserved = self.arena.take_reserved();
+                reserved.ok_or(Vacancy::None(exhausted))
+            }
+            vacancy => vacancy,
+        };
+        // SAFETY: the caller's duty.
+        unsafe { self.fill(vacancy, task) }
+    }
+
     /// [`Scheduler::spawn`] for a task that borrows.
     ///
     /// # Errors
@@ -383,7 +501,24 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     where
         F: for<'w> FnOnce(&Worker<'w, S, P>) + Send,
     {
-        let index = match self.vacancy::<F, ()>() {
+        // SAFETY: the caller's duty.
+        unsafe { self.fill(self.vacancy::<F, ()>(), task) }
+    }
+
+    /// Puts a detached task into a slot that was taken for it, and publishes it.
+    ///
+    /// # Safety
+    ///
+    /// What the task borrows lives until it has ended, or was dropped unrun.
+    unsafe fn fill<F>(
+        &self,
+        vacancy: Result<SlotIndex, Vacancy>,
+        task: F,
+    ) -> Result<(), SpawnError<F>>
+    where
+        F: for<'w> FnOnce(&Worker<'w, S, P>) + Send,
+    {
+        let index = match vacancy {
             Ok(index) => index,
             Err(why) => return Err(why.with(task)),
         };
@@ -409,11 +544,19 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         }
     }
 
+    /// How many free slots each worker may keep for itself: all together a quarter.
+    pub(crate) fn magazine_limit(&self) -> usize {
+        self.arena.capacity() / (4 * self.workers().max(1))
+    }
+
     /// Gives a slot back that no worker has at hand, and tells those who starve.
     pub(crate) fn give_to_everybody(&self, index: SlotIndex) {
         self.arena.give_shared(index);
         // Either this sees who starves, or who starves sees the slot.
-        self.platform.publisher_fence();
+        // Left out: both miss each other. Model: scheduler::who_starves_is_told_of_a_slot_that_a_handle_kept.
+        if !broken!("scheduler.give.fence") {
+            self.platform.publisher_fence();
+        }
         if self.starving() {
             self.platform.slots_freed(true);
         }
@@ -435,7 +578,10 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         // Relaxed: ordered by the fence that follows.
         self.starving
             .fetch_add(1, order!("scheduler.starve", Relaxed));
-        self.platform.publisher_fence();
+        // Left out: it misses the slot, and is missed. Model: scheduler::who_starves_is_told_of_a_slot_that_a_handle_kept.
+        if !broken!("scheduler.starve.fence") {
+            self.platform.publisher_fence();
+        }
     }
 
     /// Ends what [`Scheduler::enter_starvation`] began.

@@ -5,7 +5,10 @@
 //! 1. **loom**, where `cfg(pinfold_loom)` is set (by the build script of the model package): every
 //!    access becomes a scheduling point of the model checker;
 //! 2. **portable-atomic**, on targets without 64-bit atomics. Its 64-bit operations take a lock
-//!    there, so what this crate claims as lock-free is not on such a target;
+//!    there, so what this crate claims as lock-free is not on such a target, and an interrupt
+//!    handler that spawns may wait for ever for what it has interrupted. On a single core, switch
+//!    on portable-atomic's `unsafe-assume-single-core`: then they mask interrupts for some
+//!    instructions instead (`examples/boards` does so on a Cortex-M4);
 //! 3. **core**, everywhere else.
 //!
 //! # Orderings have names
@@ -14,6 +17,10 @@
 //! constant. Under the model the name is looked up in a table that may weaken exactly one site (the
 //! environment variable `PINFOLD_MUTANT`), so that one test binary shows for each site that a model
 //! notices.
+//!
+//! Steps have names too: `if !broken!("deque.pop.undo") { … }`. In normal builds [`broken!`](crate::broken)
+//! is `false` and nothing is left of it; under the model the same variable may name one step, which is
+//! then left out, so that a model must notice that the step is needed.
 //!
 //! # Ghosts
 //!
@@ -64,6 +71,32 @@ macro_rules! order {
     };
 }
 
+/// Whether a named step of an algorithm is left out, which a model then has to notice.
+///
+/// `broken!("module.operation.step")` is `false` in normal builds. Under the model, the environment
+/// variable `PINFOLD_MUTANT` may name the step.
+///
+/// ```
+/// const IS_LEFT_OUT: bool = pinfold_core::broken!("module.operation.step");
+/// assert!(!IS_LEFT_OUT);
+/// ```
+#[macro_export]
+#[cfg(not(pinfold_loom))]
+macro_rules! broken {
+    ($step:literal) => {
+        false
+    };
+}
+
+/// Whether a named step is left out in this model run.
+#[macro_export]
+#[cfg(pinfold_loom)]
+macro_rules! broken {
+    ($step:literal) => {
+        $crate::sync::mutant::is_broken($step)
+    };
+}
+
 /// Issues the fence of one named site; a mutant may weaken it, or (as `Relaxed`) remove it.
 #[inline(always)]
 pub fn fence(ordering: Ordering) {
@@ -97,6 +130,16 @@ macro_rules! array {
     }};
 }
 pub(crate) use array;
+
+/// A number that no other call has returned, from 1. (On 32-bit targets it comes again after 2^32 calls.)
+pub(crate) fn unique_id() -> usize {
+    // Not part of any protocol, so the model does not see it either.
+    #[cfg(pinfold_loom)]
+    use core::sync::atomic::AtomicUsize;
+    static LAST: AtomicUsize = AtomicUsize::new(0);
+    // Relaxed: only its uniqueness matters.
+    LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1).max(1)
+}
 
 /// A hint that the caller waits for another thread; does nothing under the model, where core's
 /// operations must terminate without one.
@@ -199,14 +242,14 @@ mod plain {
     }
 }
 
-/// The table that weakens one site per model run.
+/// The table that weakens one site, or breaks one step, per model run.
 #[cfg(pinfold_loom)]
 pub mod mutant {
     use super::Ordering;
     use std::sync::OnceLock;
 
     /// The environment variable that names the mutant, as `site=Ordering` (`Relaxed` removes a
-    /// fence) or as the bare name of a logic mutant.
+    /// fence) or as the bare name of a step that is left out.
     pub const VARIABLE: &str = "PINFOLD_MUTANT";
 
     fn active() -> Option<&'static (String, Option<Ordering>)> {
@@ -236,5 +279,10 @@ pub mod mutant {
             Some((name, Some(weaker))) if name == site => *weaker,
             _ => declared,
         }
+    }
+
+    /// Whether `step` is left out in this run.
+    pub fn is_broken(step: &'static str) -> bool {
+        matches!(active(), Some((name, None)) if name == step)
     }
 }

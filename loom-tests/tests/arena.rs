@@ -37,6 +37,15 @@ impl<const N: usize> Slots<N> {
         slots
     }
 
+    /// The last `reserve` slots are set aside; all are free and were not used.
+    fn with_reserve(reserve: usize) -> Arc<Self> {
+        let new = [(); N].map(|()| Slot::new());
+        Arc::new(Slots {
+            arena: Arena::with_reserve(new, reserve),
+            contents: [(); N].map(|()| UnsafeCell::new(0)),
+        })
+    }
+
     fn use_slot(&self, index: u32) {
         self.contents[index as usize].with_mut(|content| {
             // SAFETY: the checker reports an access beside this one.
@@ -119,7 +128,7 @@ fn a_magazine_and_an_outsider_share_no_slot() {
             thread::spawn(move || slots.take_and_use())
         };
         support::start();
-        let magazine = Magazine::default();
+        let magazine = Magazine::new(2);
         let take = || {
             let index = slots.arena.take(&magazine)?;
             slots.use_slot(index);
@@ -134,5 +143,36 @@ fn a_magazine_and_an_outsider_share_no_slot() {
         let rest = core::iter::from_fn(take).count();
         let held = kept.iter().chain([&theirs]).flatten().count();
         assert_eq!(rest + held, 2, "a slot is lost");
+    });
+}
+
+/// A slot that was set aside comes back from another thread, and its next user writes it.
+#[test]
+fn a_reserved_slot_is_handed_over_with_its_contents() {
+    support::model(|| {
+        let slots = Slots::<2>::with_reserve(1);
+        let other = {
+            let slots = slots.clone();
+            thread::spawn(move || {
+                let index = slots.arena.take_reserved();
+                index.inspect(|&index| {
+                    slots.use_slot(index);
+                    slots.arena.give_shared(index);
+                })
+            })
+        };
+        support::start();
+        let mine = slots.arena.take_reserved();
+        mine.inspect(|&index| {
+            slots.use_slot(index);
+            slots.arena.give_shared(index);
+        });
+        let theirs = other.join().unwrap();
+        assert!(
+            mine.is_some() || theirs.is_some(),
+            "the slot is free at first"
+        );
+        assert_eq!(slots.arena.take_reserved(), Some(1), "the slot is lost");
+        assert_eq!(slots.arena.take_reserved(), None);
     });
 }

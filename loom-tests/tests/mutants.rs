@@ -1,190 +1,156 @@
-//! The models notice: weaken any one `Release`, or remove any one fence of the deque, the injector or
-//! the idle protocol, and a model fails.
+//! The comments in core are true: at each site that could be weaker, and at each step that could be left
+//! out, a model that the comment names fails if it is.
 //!
-//! The sites are read from core's source, so that a new one must name its model here. Each mutant runs
-//! in a process of its own, for it is chosen by the environment.
+//! This is the short form of the binary `mutants`, which takes every weaker ordering and all models: here
+//! each site meets its weakest mutant and the models it names. Each run is a process of its own, for
+//! the mutant is chosen by the environment.
 
-use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::SystemTime;
+#[path = "../src/bin/mutants/models.rs"]
+mod models;
+#[path = "../src/bin/mutants/sites.rs"]
+mod sites;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use models::{Model, NOBODY, Verdict};
 use pinfold_core::sync::mutant;
+use sites::{Site, of_core};
 
-/// The sources whose sites are weakened.
-const SOURCES: [&str; 4] = ["deque.rs", "injector.rs", "idle.rs", "platform.rs"];
+const LIMIT: Duration = Duration::from_secs(120);
 
-/// The quickest model that notices, by site; `file::name`.
-const KILLERS: [(&str, &str); 9] = [
-    (
-        "deque.steal.take",
-        "deque::a_slot_is_reused_only_after_it_was_read",
-    ),
-    ("deque.push.publish", "deque::a_thief_sees_what_was_pushed"),
-    (
-        "deque.owner.release",
-        "deque::an_owner_continues_where_the_last_one_stopped",
-    ),
-    (
-        "injector.push.fill",
-        "injector::a_consumer_sees_what_the_producer_wrote",
-    ),
-    (
-        "injector.note.store",
-        "injector::what_a_thread_pushed_is_found_by_its_pop",
-    ),
-    (
-        "injector.pop.take",
-        "injector::a_queue_that_is_not_empty_gives_something",
-    ),
-    (
-        "idle.search.leave",
-        "idle::what_a_searcher_found_too_much_is_found_by_the_other",
-    ),
-    ("idle.publish.fence", "idle::no_wakeup_is_lost"),
-    ("idle.sleep.fence", "idle::no_wakeup_is_lost"),
-];
-
-/// A named access or fence that orders what came before it.
-struct Site {
-    name: String,
-    ordering: String,
-}
-
-impl fmt::Display for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.name, self.ordering)
+/// The models that core names, or `None` if one was not built with this test.
+fn named_models(sites: &[Site]) -> Option<BTreeMap<String, Model>> {
+    let names: BTreeSet<&String> = sites.iter().flat_map(|site| &site.models).collect();
+    let files = names
+        .iter()
+        .filter_map(|name| Some(name.split_once("::")?.0));
+    let all = models::in_binaries(models::siblings(&files.collect()));
+    let mut found = BTreeMap::new();
+    for name in names {
+        let Some(model) = all.iter().find(|model| model.name == *name) else {
+            println!("skipped: {name} is not built");
+            return None;
+        };
+        found.insert(name.clone(), model.clone());
     }
-}
-
-/// The sites in `source` that a mutant weakens: what releases, and the fences.
-fn sites(source: &str) -> Vec<Site> {
-    let site = |call: &str| {
-        let (arguments, _) = call.split_once(')')?;
-        let (name, ordering) = arguments.split_once(',')?;
-        Some(Site {
-            name: name.trim().trim_matches('"').to_owned(),
-            ordering: ordering.trim().trim_end_matches(',').to_owned(),
-        })
-    };
-    source
-        .split("order!(")
-        .skip(1)
-        .map(|call| site(call).expect("a site has a name and an ordering"))
-        .filter(|site| ["Release", "AcqRel", "SeqCst"].contains(&site.ordering.as_str()))
-        .collect()
-}
-
-/// The newest test binary beside this one that is built from a file called `name` and has the model
-/// `model`. (Other packages of the workspace have files of the same names.)
-fn sibling(name: &str, model: &str) -> Option<PathBuf> {
-    let own = std::env::current_exe().ok()?;
-    let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
-    for entry in fs::read_dir(own.parent()?).ok()? {
-        let path = entry.ok()?.path();
-        // Binaries have a hash behind their name, and the extension of this one.
-        let is_sibling = path.extension() == own.extension()
-            && path
-                .file_stem()
-                .and_then(|stem| stem.to_str()?.rsplit_once('-'))
-                .is_some_and(|(stem, _)| stem == name);
-        if is_sibling {
-            let built = fs::metadata(&path).and_then(|of| of.modified()).ok()?;
-            found.push((built, path));
-        }
-    }
-    found.sort();
-    let mut newest_first = found.into_iter().rev().map(|(_, path)| path);
-    newest_first.find(|path| has_model(path, model))
-}
-
-fn has_model(binary: &Path, model: &str) -> bool {
-    let list = Command::new(binary)
-        .arg("--list")
-        .stdin(Stdio::null())
-        .output();
-    let line = format!("{model}: test");
-    list.is_ok_and(|list| {
-        String::from_utf8_lossy(&list.stdout)
-            .lines()
-            .any(|known| known == line)
-    })
-}
-
-/// Whether the model `name` of `binary` passes, with `mutant` if there is one.
-fn passes(binary: &Path, name: &str, mutant: Option<&str>) -> bool {
-    let mut command = Command::new(binary);
-    command.args(["--exact", name]).env_remove(mutant::VARIABLE);
-    if let Some(mutant) = mutant {
-        command.env(mutant::VARIABLE, mutant);
-    }
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let report = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        report.starts_with("\nrunning 1 test\n"),
-        "no model `{name}`: {report}"
-    );
-    output.status.success()
+    Some(found)
 }
 
 #[test]
-fn each_weakened_release_and_fence_fails_a_model() {
+fn each_site_s_weakest_mutant_fails_a_model_that_the_site_names() {
     if std::env::var_os(mutant::VARIABLE).is_some() {
         println!("skipped: this run is a mutant's");
         return;
     }
-    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
-    let read = |file| fs::read_to_string(core.join(file)).unwrap();
-    let sites: Vec<Site> = SOURCES.iter().flat_map(|file| sites(&read(file))).collect();
-    for (site, _) in KILLERS {
-        assert!(sites.iter().any(|known| known.name == site), "no {site}");
-    }
+    let sites = of_core().unwrap();
+    let Some(models) = named_models(&sites) else {
+        return;
+    };
     let mut survivors = Vec::new();
-    for site in sites {
-        let killer = KILLERS.iter().find(|(name, _)| *name == site.name);
-        let (_, model) = killer.unwrap_or_else(|| panic!("{site}: which model notices?"));
-        let (file, name) = model.split_once("::").unwrap();
-        let Some(binary) = sibling(file, name) else {
-            println!("skipped: the models of `{file}` are not built");
-            return;
+    let mut killers = BTreeSet::new();
+    for site in &sites {
+        let weakest = site.mutants().into_iter().last();
+        let Some(weakest) = weakest.filter(|mutant| !site.argues_for(mutant)) else {
+            continue;
         };
-        assert!(passes(&binary, name, None), "{model} fails by itself");
-        let elsewhere = Some("no.such.site=Relaxed");
-        assert!(
-            passes(&binary, name, elsewhere),
-            "{model} fails for any mutant"
-        );
-        let mutant = format!("{}=Relaxed", site.name);
-        let survived = passes(&binary, name, Some(&mutant));
-        let fate = if survived { "SURVIVES" } else { "killed by" };
-        println!("{:<32} {fate} {model}", site.to_string());
-        if survived {
-            survivors.push(mutant);
+        let fails = |name: &&String| models[*name].run(&weakest.to_string(), LIMIT).is_failure();
+        let killer = site.models.iter().find(fails);
+        println!("{weakest}: {killer:?}");
+        match killer {
+            Some(name) => drop(killers.insert(name)),
+            None => survivors.push(weakest),
         }
     }
     assert!(survivors.is_empty(), "nobody notices {survivors:?}");
+    assert!(killers.len() > 20, "only {killers:?}: are all sites read?");
+    for name in killers {
+        let verdict = models[name].run(NOBODY, LIMIT);
+        assert_eq!(verdict, Verdict::Passed, "{name} fails for any mutant");
+    }
 }
 
 #[test]
 fn sites_are_found_however_they_are_wrapped() {
     let source = r#"
+        // Model: x::y.
         a.store(1, order!("x.one", Release));
-        a.load(order!("x.two", Acquire));
-        fence(order!("x.three", SeqCst));
-        a.store(2, order!(
+        // A comment without a name.
+        a.load(order!("x.four", Relaxed));
+        // Acquire: pairs. Model: x::z,
+        // x::y. And more.
+        let b = a.compare_exchange(order!(
             "x.a.very.long.name",
             AcqRel,
-        ));
-        a.load(order!("x.four", Relaxed));
+        ), order!("x.fail", Relaxed));
+        /// order!("in.a.comment", Release)
+        // Left out: lost. Model: x::w.
+        if !broken!("x.step") {
+            fence(order!("x.three", SeqCst));
+        }
     "#;
-    let found: Vec<String> = sites(source).iter().map(Site::to_string).collect();
+    let sites = sites::in_source(source).unwrap();
+    let mutants: Vec<String> = sites
+        .iter()
+        .flat_map(Site::mutants)
+        .map(|mutant| mutant.to_string())
+        .collect();
     assert_eq!(
-        found,
+        mutants,
         [
-            "x.one (Release)",
-            "x.three (SeqCst)",
-            "x.a.very.long.name (AcqRel)"
+            "x.one=Relaxed",
+            "x.a.very.long.name=Acquire",
+            "x.a.very.long.name=Release",
+            "x.a.very.long.name=Relaxed",
+            "x.step",
+            "x.three=AcqRel",
+            "x.three=Relaxed"
         ]
+    );
+    let named: Vec<&[String]> = sites.iter().map(|site| site.models.as_slice()).collect();
+    assert_eq!(named[0], ["x::y"]);
+    assert_eq!(named[1], [] as [&str; 0]);
+    assert_eq!(named[2], ["x::z", "x::y"]);
+    assert_eq!(named[5], ["x::w"]);
+}
+
+#[test]
+fn a_site_whose_comment_says_too_little_is_refused() {
+    let refused = |source| sites::in_source(source).unwrap_err();
+    assert_eq!(
+        refused("a.load(order!(\"x.y\", Acquire));"),
+        "x.y: which model notices?"
+    );
+    assert_eq!(
+        refused("// Model: a::b.\na.load(order!(\"x.y\", SeqCst));"),
+        "x.y: only a fence is SeqCst here"
+    );
+    assert_eq!(
+        refused("// Argued Relaxed: no model sees it.\na.load(order!(\"x.y\", Acquire));"),
+        "x.y: an argument that rests on nothing"
+    );
+    let argued = "Argued Relaxed: the loads of one word keep their order on every machine there is. \
+                  Rests on: C++20, 6.9.2.2.";
+    let argued_for = |ordering: &str| format!("// {argued}\na.load(order!(\"x.y\", {ordering}));");
+    let site = &sites::in_source(&argued_for("Acquire")).unwrap()[0];
+    assert!(site.argues_for(&site.mutants()[0]));
+    assert_eq!(
+        refused(&argued_for("Relaxed")),
+        "x.y: an argument for what is no mutant"
+    );
+}
+
+#[test]
+fn a_message_of_cargo_s_names_the_test_that_was_built() {
+    let message = r#"{"target":{"kind":["test"],"name":"deque"},"executable":"C:\\x\\deque-1"}"#;
+    let path = models::executable(message).unwrap();
+    assert_eq!(path.to_str(), Some(r"C:\x\deque-1"));
+    assert_eq!(
+        models::executable(r#"{"target":{"kind":["bin"]},"executable":"/x/mutants"}"#),
+        None
+    );
+    assert_eq!(
+        models::executable(r#"{"target":{"kind":["test"]},"executable":null}"#),
+        None
     );
 }

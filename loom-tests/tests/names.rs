@@ -1,26 +1,17 @@
 //! Each model that a comment in core names is there.
 
+#[path = "../src/bin/mutants/sites.rs"]
+mod sites;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use sites::{MODEL_MARK, named_in, sources};
 
 /// Models that core names and that are still owed. An entry that is not named any more, or whose
 /// model is there, fails the test.
 const OWED: [&str; 0] = [];
-
-/// What a comment puts before the names of its models.
-const MARK: &str = "Model:";
-
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
 
 /// The text of each run of comment lines, in one line.
 fn comments(source: &str) -> Vec<String> {
@@ -35,21 +26,6 @@ fn comments(source: &str) -> Vec<String> {
         }
     }
     comments
-}
-
-/// The names after each mark: `file::name`, with commas between several.
-fn named_in(comment: &str) -> Vec<String> {
-    let mut named = Vec::new();
-    for list in comment.split(MARK).skip(1) {
-        for word in list.split_whitespace() {
-            let name = word.trim_matches(['`', ',', '.', ';']);
-            named.push(name.to_owned());
-            if !word.ends_with(',') {
-                break;
-            }
-        }
-    }
-    named
 }
 
 fn is_there(tests: &Path, model: &str) -> bool {
@@ -73,16 +49,14 @@ fn is_there(tests: &Path, model: &str) -> bool {
 #[test]
 fn each_model_that_core_names_is_there() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    sources(&package.join("../core/src"), &mut files);
     let mut named = BTreeSet::new();
-    for file in files {
+    for file in sources(&package.join("../core/src")) {
         let source = fs::read_to_string(&file).unwrap();
         let of_file: Vec<String> = comments(&source)
             .iter()
             .flat_map(|comment| named_in(comment))
             .collect();
-        let marks = source.matches(MARK).count();
+        let marks = source.matches(MODEL_MARK).count();
         assert!(of_file.len() >= marks, "{}: a name is lost", file.display());
         named.extend(of_file);
     }

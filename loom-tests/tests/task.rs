@@ -7,31 +7,12 @@
 mod support;
 
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::Waker;
 
 use loom::thread;
 use pinfold_core::handle::Ended;
-use pinfold_core::platform::Platform;
-use support::{Parking, worker};
-
-/// Wakes the one thread that waits for a task.
-struct Bell(Parking);
-
-impl Bell {
-    fn new() -> Arc<Self> {
-        Arc::new(Bell(Parking::new(1)))
-    }
-
-    fn wait(&self) {
-        self.0.park(worker(0));
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark(worker(0));
-    }
-}
+use pinfold_core::sync::{AtomicUsize, Ordering::Relaxed};
+use support::{Bell, worker};
 
 #[test]
 fn a_handle_sees_the_result() {
@@ -161,5 +142,37 @@ fn a_stale_task_id_is_rejected() {
             Ended::Done(1)
         };
         assert_eq!(ended, Some(expected));
+    });
+}
+
+/// The handle is dropped while the task runs or after it has run, and nobody takes the result.
+#[test]
+fn a_result_that_nobody_takes_is_dropped_once() {
+    /// Counts its drops.
+    struct Result(Arc<AtomicUsize>);
+
+    impl Drop for Result {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    support::model(|| {
+        let scheduler = support::scheduler::<1, 1>();
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let ticket = {
+            let dropped = dropped.clone();
+            scheduler.submit(move |_| Result(dropped)).unwrap()
+        };
+        let running = {
+            let scheduler = scheduler.clone();
+            thread::spawn(move || assert!(scheduler.worker(worker(0), &[]).unwrap().run_one()))
+        };
+        support::start();
+        // SAFETY: the ticket is of this scheduler.
+        drop(unsafe { scheduler.release(ticket) });
+        running.join().unwrap();
+        assert_eq!(dropped.load(Relaxed), 1);
+        assert!(scheduler.reserve().is_ok(), "the slot is lost");
     });
 }

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use pinfold_affinity::{Allowed, Placement, Plan, Topology};
-use pinfold_core::arena::{MAGAZINE, MAX_SLOTS};
+use pinfold_core::arena::MAX_SLOTS;
 
 use crate::error::BuildError;
-use crate::inner::Layout;
+use crate::inner::{Layout, beyond_slots};
 use crate::platform::{PanicHandler, PanicPayload};
 use crate::pool::Pool;
 
@@ -143,7 +143,7 @@ impl Builder {
             return Err(BuildError::Name { name, at });
         }
         let (workers, plan) = self.plan()?;
-        let most = MAX_SLOTS - (workers + 1) * MAGAZINE as usize;
+        let most = MAX_SLOTS - beyond_slots(workers);
         if self.slots == 0 || self.slots > most {
             return Err(BuildError::Slots {
                 given: self.slots,

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use pinfold_affinity::{Binding, Plan, bind_current};
-use pinfold_core::arena::MAGAZINE;
+use pinfold_core::arena::{MAGAZINE, MAX_RESERVE};
 use pinfold_core::idle::WORKERS_PER_WORD;
 use pinfold_core::platform::WorkerId;
-use pinfold_core::scheduler::{Scheduler, Seat};
+use pinfold_core::scheduler::{Parts, Scheduler, Seat};
 
 use crate::broadcast::Broadcasts;
 use crate::current::{self, Shared, Worker};
@@ -46,6 +46,12 @@ pub(crate) struct Inner {
     spare_seat: Mutex<()>,
 }
 
+/// How many slots there are beyond those that were asked for: so many may be free and out of reach in
+/// the workers' magazines, and a few are set aside for callers from outside.
+pub(crate) const fn beyond_slots(workers: usize) -> usize {
+    (workers + 1) * MAGAZINE as usize + MAX_RESERVE
+}
+
 impl Inner {
     pub(crate) fn new(
         layout: Layout,
@@ -53,8 +59,7 @@ impl Inner {
     ) -> Result<Self, BuildError> {
         let no_memory = |OutOfMemory { bytes }| BuildError::OutOfMemory { bytes };
         let workers = layout.workers;
-        // So many may be free and out of reach in the workers' magazines.
-        let slots = layout.slots + (workers + 1) * MAGAZINE as usize;
+        let slots = layout.slots + beyond_slots(workers);
         let deque_words = layout.slots.next_power_of_two().min(DEQUE_WORDS);
         // One seat more, for callers after a shutdown.
         let deque_memory = DequeMemory::new(workers + 1, deque_words).map_err(no_memory)?;
@@ -63,14 +68,17 @@ impl Inner {
         let seats = parts
             .map(|part| Seat::with_storage(part).expect("a power of two"))
             .collect();
-        let scheduler = Scheduler::<Boxed, _>::with_storage(
-            zeroed(slots).map_err(no_memory)?,
-            zeroed(slots.next_power_of_two()).map_err(no_memory)?,
+        let parts = Parts::<Boxed> {
+            slots: zeroed(slots).map_err(no_memory)?,
+            reserve: MAX_RESERVE,
+            entries: zeroed(slots.next_power_of_two()).map_err(no_memory)?,
             seats,
-            zeroed((workers + 1).div_ceil(WORKERS_PER_WORD)).map_err(no_memory)?,
-            Threads::new(workers + 1, panic_handler),
-        )
-        .expect("the builder checked the numbers");
+            words: zeroed((workers + 1).div_ceil(WORKERS_PER_WORD)).map_err(no_memory)?,
+        };
+        // SAFETY: all of it is new, and ours.
+        let scheduler =
+            unsafe { Scheduler::with_storage(parts, Threads::new(workers + 1, panic_handler)) };
+        let scheduler = scheduler.expect("the builder checked the numbers");
         Ok(Inner {
             scheduler,
             _deque_memory: deque_memory,

@@ -19,7 +19,7 @@ impl Inner {
         F: for<'w> FnOnce(&Worker<'w>) + Send,
     {
         // SAFETY: the caller's duty.
-        let mut refused = unsafe { self.scheduler.spawn_unchecked(task) };
+        let mut refused = unsafe { self.scheduler.spawn_reserved(task) };
         loop {
             refused = match refused {
                 Ok(()) => break,
@@ -27,7 +27,7 @@ impl Inner {
                     let seen = self.scheduler.platform().freed();
                     self.scheduler.enter_starvation();
                     // SAFETY: the caller's duty.
-                    let again = unsafe { self.scheduler.spawn_unchecked(task) };
+                    let again = unsafe { self.scheduler.spawn_reserved(task) };
                     if matches!(again, Err(SpawnError::Exhausted(..))) {
                         self.scheduler.platform().wait_for_freed(seen);
                     }

@@ -85,8 +85,8 @@ impl Platform for Threads {
         }
     }
 
-    fn now_ns(&self) -> u64 {
-        self.start.elapsed().as_nanos() as u64
+    fn now_ns(&self) -> Option<u64> {
+        Some(self.start.elapsed().as_nanos() as u64)
     }
 
     fn slots_freed(&self, last: bool) {
@@ -99,7 +99,8 @@ impl Platform for Threads {
     }
 }
 
-impl Unwind for Threads {
+// SAFETY: `catch_unwind` catches what unwinds.
+unsafe impl Unwind for Threads {
     type Panic = PanicPayload;
 
     #[inline(always)]

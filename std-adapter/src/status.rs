@@ -66,12 +66,13 @@ impl Pool {
     /// The pool's figures.
     pub fn metrics(&self) -> PoolMetrics {
         let scheduler = &self.inner().scheduler;
+        let figures = scheduler.figures();
         let mut metrics = PoolMetrics {
             workers: self.inner().layout.workers,
-            asleep: scheduler.idle().asleep(),
-            injector_len: scheduler.injector().len(),
-            slots: scheduler.arena().capacity(),
-            slots_high_water: scheduler.arena().high_water(),
+            asleep: figures.asleep,
+            injector_len: figures.injected,
+            slots: figures.slots,
+            slots_high_water: figures.slots_high_water,
             executed: 0,
             steals: 0,
             sleeps: 0,

@@ -4,6 +4,7 @@ use std::alloc::{Layout, alloc_zeroed};
 use std::ptr::NonNull;
 
 use pinfold_core::scheduler::{Seat, Storage};
+use pinfold_core::storage::Stable;
 use pinfold_core::zero::ZeroInit;
 use pinfold_core::{deque, idle, injector, task};
 
@@ -12,11 +13,43 @@ use pinfold_core::{deque, idle, injector, task};
 pub(crate) struct Boxed;
 
 impl Storage for Boxed {
-    type Slots = Box<[task::Slot]>;
-    type Entries = Box<[injector::Entry]>;
+    type Slots = Owned<task::Slot>;
+    type Entries = Owned<injector::Entry>;
     type DequeSlots = DequeSlots;
-    type Seats = Box<[Seat<DequeSlots>]>;
-    type Words = Box<[idle::Word]>;
+    type Seats = Owned<Seat<DequeSlots>>;
+    type Words = Owned<idle::Word>;
+}
+
+/// A boxed slice of which core knows that it stays the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Owned<T>(Box<[T]>);
+
+impl<T> AsRef<[T]> for Owned<T> {
+    #[inline(always)]
+    fn as_ref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T> AsMut<[T]> for Owned<T> {
+    fn as_mut(&mut self) -> &mut [T] {
+        &mut self.0
+    }
+}
+
+// SAFETY: a box owns one slice, and moving the box does not move it.
+unsafe impl<T> Stable<T> for Owned<T> {}
+
+impl<T> From<Vec<T>> for Owned<T> {
+    fn from(elements: Vec<T>) -> Self {
+        Owned(elements.into_boxed_slice())
+    }
+}
+
+impl<T> FromIterator<T> for Owned<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> Self {
+        Owned(elements.into_iter().collect())
+    }
 }
 
 /// The memory of all deques of a pool: one large allocation costs nothing until it is used, where many
@@ -36,7 +69,8 @@ unsafe impl Sync for DequeMemory {}
 impl DequeMemory {
     /// Memory for `deques` deques of `words` words.
     pub(crate) fn new(deques: usize, words: usize) -> Result<Self, OutOfMemory> {
-        let slots = Box::into_raw(zeroed::<deque::Slot>(deques.saturating_mul(words))?);
+        let Owned(slots) = zeroed::<deque::Slot>(deques.saturating_mul(words))?;
+        let slots = Box::into_raw(slots);
         // SAFETY: a box is not null.
         let slots = unsafe { NonNull::new_unchecked(slots) };
         Ok(DequeMemory { slots, words })
@@ -67,6 +101,9 @@ impl Drop for DequeMemory {
 #[derive(Debug)]
 pub(crate) struct DequeSlots(NonNull<[deque::Slot]>);
 
+// SAFETY: it leads to the same slots as long as they are there.
+unsafe impl Stable<deque::Slot> for DequeSlots {}
+
 // SAFETY: it is a shared reference to slots, which are `Sync`.
 unsafe impl Send for DequeSlots {}
 // SAFETY: as above.
@@ -87,13 +124,13 @@ pub(crate) struct OutOfMemory {
 }
 
 /// `count` elements of zeroed memory, whose pages cost nothing until they are used.
-pub(crate) fn zeroed<T: ZeroInit>(count: usize) -> Result<Box<[T]>, OutOfMemory> {
+pub(crate) fn zeroed<T: ZeroInit>(count: usize) -> Result<Owned<T>, OutOfMemory> {
     let too_much = OutOfMemory {
         bytes: count.saturating_mul(size_of::<T>()),
     };
     let layout = Layout::array::<T>(count).map_err(|_| too_much)?;
     if layout.size() == 0 {
-        return Ok(Box::new([]));
+        return Ok(Owned(Box::new([])));
     }
     // SAFETY: the layout's size is not zero.
     let memory = unsafe { alloc_zeroed(layout) };
@@ -103,7 +140,7 @@ pub(crate) fn zeroed<T: ZeroInit>(count: usize) -> Result<Box<[T]>, OutOfMemory>
     let slice = std::ptr::slice_from_raw_parts_mut(memory.cast::<T>(), count);
     // SAFETY: the memory was allocated by the global allocator with the layout of `[T; count]`, and
     // its zero bytes are valid values (`ZeroInit`).
-    Ok(unsafe { Box::from_raw(slice) })
+    Ok(Owned(unsafe { Box::from_raw(slice) }))
 }
 
 #[cfg(test)]
@@ -114,6 +151,6 @@ mod tests {
     fn absurd_sizes_are_refused() {
         let refused = zeroed::<deque::Slot>(usize::MAX).map(|_| ()).unwrap_err();
         assert_eq!(refused, OutOfMemory { bytes: usize::MAX });
-        assert_eq!(zeroed::<deque::Slot>(0).unwrap().len(), 0);
+        assert_eq!(zeroed::<deque::Slot>(0).unwrap().as_ref().len(), 0);
     }
 }

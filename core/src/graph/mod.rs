@@ -28,8 +28,7 @@
 //! crate's page: one core, driven by hand.)
 //!
 //! ```
-//! # use core::convert::Infallible;
-//! # use pinfold_core::platform::{Platform, Unwind, WorkerId};
+//! # use pinfold_core::platform::{Aborting, Platform, WorkerId};
 //! # use pinfold_core::scheduler::{Fixed, Scheduler};
 //! use std::sync::Mutex;
 //! use pinfold_core::graph::{Outcome, Plan, Run};
@@ -37,15 +36,8 @@
 //! # impl Platform for Bare {
 //! #     fn park(&self, _: WorkerId) {}
 //! #     fn unpark(&self, _: WorkerId) {}
-//! #     fn now_ns(&self) -> u64 { 0 }
 //! # }
-//! # impl Unwind for Bare {
-//! #     type Panic = Infallible;
-//! #     fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Infallible> { Ok(f()) }
-//! #     fn resume(panic: Infallible) -> ! { match panic {} }
-//! #     fn unhandled(&self, panic: Infallible) { match panic {} }
-//! # }
-//! # static SCHEDULER: Scheduler<Fixed<1, 16, 16>, Bare> = Scheduler::fixed(Bare);
+//! # static SCHEDULER: Scheduler<Fixed<1, 16, 16>, Aborting<Bare>> = Scheduler::fixed(Aborting(Bare));
 //!
 //! const OFFSETS: [u32; 5] = [0, 2, 3, 4, 4];
 //! const SUCCESSORS: [u32; 4] = [1, 2, 3, 3];

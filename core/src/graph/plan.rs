@@ -5,6 +5,8 @@ use core::ops::Range;
 
 use super::run::Verdict;
 use crate::scheduler::Word;
+use crate::storage::Stable;
+use crate::sync::unique_id;
 
 /// The number of a node in its plan.
 pub type NodeIndex = u32;
@@ -100,9 +102,10 @@ pub struct Plan<S> {
     roots: S,
     sinks: usize,
     root_count: usize,
+    id: usize,
 }
 
-impl<S: AsRef<[u32]> + AsMut<[u32]>> Plan<S> {
+impl<S: Stable<u32> + AsMut<[u32]>> Plan<S> {
     /// Checks the edges and fills `in_degrees` (one element per node) and `roots` (at least one per
     /// node without predecessors). `scratch` needs two elements per node. O(nodes + edges).
     ///
@@ -157,6 +160,7 @@ impl<S: AsRef<[u32]> + AsMut<[u32]>> Plan<S> {
             roots,
             sinks,
             root_count,
+            id: unique_id(),
         };
         plan.check_cycles(missing, stack)?;
         Ok(plan)
@@ -175,7 +179,8 @@ fn check_shape(offsets: &[u32], successors: &[u32]) -> Result<(), PlanError> {
     if nodes > MAX_NODES {
         return Err(PlanError::TooManyNodes { nodes });
     }
-    if offsets.first() != Some(&0) {
+    let has_nodes_for_edges = nodes > 0 || successors.is_empty();
+    if offsets.first() != Some(&0) || !has_nodes_for_edges {
         return Err(PlanError::Offsets { node: 0 });
     }
     for (node, span) in spans(offsets).enumerate() {
@@ -220,7 +225,12 @@ fn list_roots(in_degrees: &[u32], roots: &mut [u32]) -> Result<usize, PlanError>
     Ok(count)
 }
 
-impl<S: AsRef<[u32]>> Plan<S> {
+impl<S: Stable<u32>> Plan<S> {
+    /// What tells this plan, and clones of it, from others.
+    pub(super) fn id(&self) -> usize {
+        self.id
+    }
+
     /// The number of nodes.
     pub fn nodes(&self) -> usize {
         self.in_degrees.as_ref().len()
@@ -309,5 +319,80 @@ impl Stack<'_> {
         let top = self.top.checked_sub(1)?;
         self.top = top;
         self.places.get(top).copied()
+    }
+}
+
+#[cfg(all(test, not(pinfold_loom)))]
+mod tests {
+    use super::*;
+
+    /// A plan in storage of just the right size, which is never freed.
+    fn plan(offsets: &[u32], successors: &[u32]) -> Result<Plan<&'static mut [u32]>, PlanError> {
+        let nodes = offsets.len().saturating_sub(1);
+        let zeros = || vec![0; nodes].leak();
+        let (offsets, successors) = (offsets.to_vec().leak(), successors.to_vec().leak());
+        Plan::new(
+            offsets,
+            successors,
+            zeros(),
+            zeros(),
+            &mut vec![9; 2 * nodes],
+        )
+    }
+
+    #[test]
+    fn a_plan_knows_its_ends_and_degrees() {
+        // 0 → 1, 0 → 2, 1 → 3, 2 → 3, and 4 alone.
+        let plan = plan(&[0, 2, 3, 4, 4, 4], &[2, 1, 3, 3]).unwrap();
+        assert_eq!((plan.nodes(), plan.sinks()), (5, 2));
+        assert_eq!(plan.roots(), [0, 4]);
+        assert_eq!(plan.successors(0), [2, 1]);
+        assert_eq!(plan.successors(5), []);
+        let degrees = [0, 1, 2, 3, 4, 5].map(|node| plan.in_degree(node));
+        assert_eq!(degrees, [0, 1, 1, 2, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_no_graph_is_refused() {
+        let refused = |offsets: &[u32], successors: &[u32]| plan(offsets, successors).err();
+        let offsets_of = |node| Some(PlanError::Offsets { node });
+        assert_eq!(refused(&[], &[]), offsets_of(0));
+        assert_eq!(refused(&[1, 1], &[0]), offsets_of(0));
+        assert_eq!(refused(&[0, 1, 0, 1], &[1]), offsets_of(1));
+        assert_eq!(refused(&[0, 2, 1], &[1]), offsets_of(0));
+        assert_eq!(refused(&[0, 1, 1], &[1, 1]), offsets_of(1));
+        let edge = PlanError::Edge { from: 1, to: 2 };
+        assert_eq!(refused(&[0, 1, 2], &[1, 2]), Some(edge));
+    }
+
+    #[test]
+    fn a_cycle_is_found_with_what_comes_after_it() {
+        // 0 → 1 ⇄ 2 → 3.
+        let refused = plan(&[0, 1, 2, 4, 4], &[1, 2, 1, 3]).err();
+        assert_eq!(refused, Some(PlanError::Cycle { node: 1 }));
+        let refused = plan(&[0, 1], &[0]).err();
+        assert_eq!(refused, Some(PlanError::Cycle { node: 0 }));
+    }
+
+    #[test]
+    fn storage_of_the_wrong_length_is_refused() {
+        let refused = |in_degrees: usize, roots: usize, scratch: usize| {
+            let zeros = |count| vec![0; count].leak();
+            let (offsets, successors) = (zeros(3), zeros(0));
+            let (in_degrees, roots) = (zeros(in_degrees), zeros(roots));
+            Plan::new(offsets, successors, in_degrees, roots, zeros(scratch)).err()
+        };
+        let length = |array, given, needed| {
+            Some(PlanError::Length {
+                array,
+                given,
+                needed,
+            })
+        };
+        assert_eq!(refused(2, 2, 4), None);
+        assert_eq!(refused(3, 2, 4), length("in_degrees", 3, 2));
+        assert_eq!(refused(2, 1, 4), length("roots", 1, 2));
+        assert_eq!(refused(2, 2, 3), length("scratch", 3, 4));
+        assert_eq!(refused(2, 2, 1), length("scratch", 1, 4));
     }
 }

@@ -4,9 +4,11 @@
 
 use core::fmt;
 
-use super::NodeIndex;
+use super::{NodeIndex, Plan};
+use crate::broken;
 use crate::latch::CountLatch;
 use crate::order;
+use crate::storage::Stable;
 use crate::sync::{AtomicBool, AtomicU32, AtomicU64, array, const_fn};
 
 /// How a node ended.
@@ -144,7 +146,8 @@ impl core::error::Error for RunError {}
 /// The state of one execution at a time of one plan, over the storage `S`.
 pub struct Run<S> {
     nodes: S,
-    has_run: bool,
+    /// Which plan it ran last, by [`Plan::id`]; 0: none.
+    plan: usize,
     generation: u32,
     /// Counts sinks that have not ended.
     pub(super) pending: CountLatch,
@@ -167,7 +170,7 @@ impl<S> Run<S> {
         const fn over(nodes: S) -> Self {
             Run {
                 nodes,
-                has_run: false,
+                plan: 0,
                 generation: 0,
                 pending: CountLatch::new(0),
                 tainted: AtomicBool::new(false),
@@ -189,9 +192,12 @@ impl<S> Run<S> {
     }
 }
 
-impl<S: AsRef<[Node]>> Run<S> {
-    /// State for as many nodes as there are in `nodes`.
-    pub fn with_storage(nodes: S) -> Self {
+impl<S: Stable<Node>> Run<S> {
+    /// State for as many nodes as there are in `nodes`, which nobody else has meanwhile.
+    pub fn with_storage(nodes: S) -> Self
+    where
+        S: AsMut<[Node]>,
+    {
         Self::over(nodes)
     }
 
@@ -207,25 +213,34 @@ impl<S: AsRef<[Node]>> Run<S> {
             .node(node)?
             .verdict
             .load(order!("graph.outcome", Relaxed));
-        self.has_run
-            .then(|| Verdict(verdict).outcome_in(self.generation))
+        (self.plan != 0).then(|| Verdict(verdict).outcome_in(self.generation))
     }
 
-    pub(super) fn begin(&mut self, sinks: usize) {
-        self.has_run = true;
-        self.generation = self.generation.wrapping_add(1);
-        if self.generation == 0 {
-            // Once in 2^32 runs: what was said in the generations to come was said long ago.
-            for node in self.nodes.as_ref() {
-                node.verdict.store(0, order!("graph.begin.forget", Relaxed));
-            }
+    /// Prepares for an execution of `plan`: O(1), but O(nodes) if the last one was of another plan, and
+    /// once in 2^32 times.
+    pub(super) fn begin<G: Stable<u32>>(&mut self, plan: &Plan<G>) {
+        if self.plan != plan.id() || self.generation == u32::MAX {
+            self.plan = plan.id();
+            self.forget();
         }
+        self.generation += 1;
         // Relaxed, all: nobody else has the run; its first nodes are published with a queue.
         self.tainted
             .store(false, order!("graph.begin.taint", Relaxed));
         self.stopped
             .store(false, order!("graph.begin.stop", Relaxed));
-        self.pending = CountLatch::new(sinks);
+        self.pending = CountLatch::new(plan.sinks());
+    }
+
+    /// Makes all nodes new: their counts fit one plan, and their verdicts the generations so far.
+    #[cold]
+    fn forget(&mut self) {
+        self.generation = 0;
+        // Relaxed, both: nobody else has the run.
+        for node in self.nodes.as_ref() {
+            node.arrived.store(0, order!("graph.begin.count", Relaxed));
+            node.verdict.store(0, order!("graph.begin.forget", Relaxed));
+        }
     }
 
     #[inline(always)]
@@ -258,10 +273,11 @@ impl<S: AsRef<[Node]>> Run<S> {
         // AcqRel. Release: what this predecessor wrote is for whoever arrives last. Acquire: that may
         // yet be this one.
         // Weaker: the node runs before it sees what a predecessor wrote. Model: graph::a_node_sees_all_its_predecessors.
-        arrived
+        let count = arrived
             .fetch_add(1, order!("graph.arrive.count", AcqRel))
-            .wrapping_add(1)
-            == target
+            .wrapping_add(1);
+        // Left out: the node runs after its first predecessor. Model: graph::a_node_sees_all_its_predecessors.
+        count == target || broken!("graph.arrive.all")
     }
 
     /// A node has failed: from now on verdicts are looked at.
@@ -353,7 +369,7 @@ impl<S: AsRef<[Node]>> Run<S> {
     }
 }
 
-impl<S: AsRef<[Node]>> fmt::Debug for Run<S> {
+impl<S: Stable<Node>> fmt::Debug for Run<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run")
             .field("nodes", &self.nodes.as_ref().len())
@@ -367,35 +383,65 @@ impl<S: AsRef<[Node]>> fmt::Debug for Run<S> {
 mod tests {
     use super::*;
 
+    fn plan_of_one([offsets, in_degrees, roots]: &mut [[u32; 2]; 3]) -> Plan<&mut [u32]> {
+        let (in_degrees, roots) = (&mut in_degrees[..1], &mut roots[..]);
+        Plan::new(&mut offsets[..], &mut [], in_degrees, roots, &mut [0; 2]).unwrap()
+    }
+
+    /// Calls `test` with two plans of one node each.
+    fn with_plans(test: impl FnOnce([&Plan<&mut [u32]>; 2])) {
+        let [mut one, mut other] = [[[0; 2]; 3]; 2];
+        test([&plan_of_one(&mut one), &plan_of_one(&mut other)]);
+    }
+
     #[test]
     fn old_verdicts_are_forgotten_when_generations_wrap() {
-        let mut run = Run::with_storage([Node::new()]);
-        assert_eq!(run.outcome(0), None);
-        run.begin(1);
-        run.record(0, Outcome::Failed);
-        assert_eq!(run.outcome(0), Some(Outcome::Failed));
-        run.begin(1);
-        assert_eq!(run.outcome(0), Some(Outcome::Ok));
-        run.generation = u32::MAX;
-        run.begin(1);
-        assert_eq!(run.generation, 0);
-        run.begin(1);
-        assert_eq!(run.generation, 1);
-        assert_eq!(run.outcome(0), Some(Outcome::Ok));
+        with_plans(|[plan, _]| {
+            let mut run = Run::with_storage([Node::new()]);
+            assert_eq!(run.outcome(0), None);
+            run.begin(plan);
+            run.record(0, Outcome::Failed);
+            assert_eq!(run.outcome(0), Some(Outcome::Failed));
+            run.begin(plan);
+            assert_eq!(run.outcome(0), Some(Outcome::Ok));
+            run.generation = u32::MAX - 1;
+            run.begin(plan);
+            run.record(0, Outcome::Failed);
+            run.begin(plan);
+            assert_eq!(run.generation, 1);
+            assert_eq!(run.outcome(0), Some(Outcome::Ok));
+        });
     }
 
     #[test]
     fn arrivals_are_counted_on_from_run_to_run_and_over_the_wrap() {
-        let mut run = Run::with_storage([Node::new()]);
-        run.generation = u32::MAX - 1;
-        let before = run.generation.wrapping_mul(3);
-        run.nodes[0]
-            .arrived
-            .store(before, crate::sync::Ordering::Relaxed);
-        for _ in 0..4 {
-            run.begin(1);
-            let arrivals = [(); 3].map(|()| run.arrive(0, 3));
-            assert_eq!(arrivals, [false, false, true]);
-        }
+        with_plans(|[plan, _]| {
+            let mut run = Run::with_storage([Node::new()]);
+            run.begin(plan);
+            run.generation = u32::MAX - 2;
+            let before = run.generation.wrapping_mul(3);
+            run.nodes[0]
+                .arrived
+                .store(before, crate::sync::Ordering::Relaxed);
+            for _ in 0..4 {
+                run.begin(plan);
+                let arrivals = [(); 3].map(|()| run.arrive(0, 3));
+                assert_eq!(arrivals, [false, false, true]);
+            }
+        });
+    }
+
+    #[test]
+    fn another_plan_finds_nothing_of_the_last_one() {
+        with_plans(|[plan, other]| {
+            let mut run = Run::with_storage([Node::new()]);
+            for (plan, in_degree) in [(plan, 3), (plan, 3), (other, 2), (plan, 3), (other, 2)] {
+                run.begin(plan);
+                let arrivals = (0..in_degree).map(|_| run.arrive(0, in_degree));
+                assert_eq!(arrivals.filter(|&last| last).count(), 1);
+                assert_eq!(run.outcome(0), Some(Outcome::Ok));
+                run.record(0, Outcome::Failed);
+            }
+        });
     }
 }

@@ -30,8 +30,9 @@
 
 use core::fmt;
 
+use crate::broken;
 use crate::order;
-use crate::sync::{AtomicUsize, Ordering, const_fn};
+use crate::sync::{AtomicUsize, Ghost, MODEL, Ordering, const_fn};
 
 const LIFE: usize = 0b11;
 const QUEUED: usize = 0;
@@ -73,12 +74,14 @@ pub(crate) enum Life {
     Cancelled,
 }
 
-pub(crate) struct State(AtomicUsize);
+/// The word; and the mark of who took the entry, and so has read the slot's label, which is checked
+/// before the slot is written again.
+pub(crate) struct State(AtomicUsize, Ghost);
 
 impl State {
     const_fn! {
         pub(crate) const fn new() -> Self {
-            State(AtomicUsize::new(0))
+            State(AtomicUsize::new(0), Ghost::new())
         }
     }
 
@@ -94,7 +97,9 @@ impl State {
 
     /// Ends a life. The caller is the last to hold the slot.
     pub(crate) fn retire(&self) {
-        let generation = self.generation().wrapping_add(1);
+        let ended = self.generation();
+        self.1.assert_read(ended as u32);
+        let generation = ended.wrapping_add(1);
         // Relaxed: the slot is published with the free list.
         self.0.store(
             generation << GENERATION_SHIFT,
@@ -110,10 +115,14 @@ impl State {
 
     /// The entry was taken from its queue.
     pub(crate) fn enter(&self) -> Entered {
+        if MODEL {
+            self.1.mark_read(self.generation() as u32);
+        }
         // AcqRel. Acquire: pairs with the Release of the handle's last transition, so that freeing
         // follows the handle's last use; the closure came with the queue. Release: pairs with
-        // the Acquire of whoever frees the slot after us.
-        // Weaker: a slot is reused while another party still reads it. Model: task::the_last_to_let_go_frees_the_slot.
+        // the Acquire of whoever frees the slot after us, so that our look at the label comes before.
+        // Weaker: a slot is reused while another party still reads it (the label: by a ghost).
+        // Model: task::the_last_to_let_go_frees_the_slot.
         let (before, after) =
             self.update(order!("task.enter", AcqRel), |state| match state & LIFE {
                 QUEUED => Some((state & !(LIFE | ENTRY)) | RUNNING),
@@ -132,7 +141,10 @@ impl State {
     /// The closure of a cancelled task was dropped by who took the entry. Returns whether to free
     /// the slot.
     pub(crate) fn leave_entry(&self) -> bool {
-        // AcqRel: as in `enter`.
+        // AcqRel. Release: pairs with the Acquire of whoever frees the slot after us; the closure was
+        // dropped before. Acquire: pairs with the Release of the handle and of the waiter.
+        // Weaker: the next task is written beside the drop, or beside the last use of the waiter.
+        // Model: slot_reuse::a_cancelled_task_is_followed_when_all_have_let_go.
         self.let_go(ENTRY, order!("task.leave_entry", AcqRel))
     }
 
@@ -151,7 +163,10 @@ impl State {
         // Acquire: pairs with the Release in `set_waiter`; we may take the waiter out.
         // Weaker: a waiter is read before it was written. Model: task::a_cancel_wakes_the_waiter.
         let (before, after) = self.update(order!("task.cancel", Acquire), |state| {
-            let ours = state >> GENERATION_SHIFT == generation && state & ENTRY != 0;
+            // Left out: the next task of the slot is cancelled. Model: task::a_stale_task_id_is_rejected.
+            let is_same =
+                state >> GENERATION_SHIFT == generation || broken!("task.cancel.generation");
+            let ours = is_same && state & ENTRY != 0;
             (ours && state & LIFE == QUEUED).then_some(state | CANCELLED)
         });
         let cancelled = before != after;
@@ -173,8 +188,11 @@ impl State {
         // AcqRel. Release: pairs with the Acquire in `life`; carries the result.
         // Weaker: the handle reads a result that is not there. Model: task::a_handle_sees_the_result.
         // Acquire: pairs with the Release in `set_waiter`, and with whoever let go before us.
+        // Weaker: a waiter is taken out that is not there. Model: task::a_finish_wakes_the_waiter.
         let (before, after) = self.update(order!("task.finish", AcqRel), |state| {
-            (abandoned || state & HANDLE != 0).then_some(state & !LIFE | DONE)
+            // Left out: a result that nobody reads is not dropped. Model: task::a_result_that_nobody_takes_is_dropped_once.
+            let is_read = state & HANDLE != 0 || broken!("task.finish.handle");
+            (abandoned || is_read).then_some(state & !LIFE | DONE)
         });
         (before != after).then_some(Settled {
             waiter: after & WAITER != 0,
@@ -215,7 +233,9 @@ impl State {
 
     /// The finisher has taken the waiter out. Returns whether to free the slot.
     pub(crate) fn leave_waiter(&self) -> bool {
-        // AcqRel: as in `enter`.
+        // AcqRel. Release: pairs with the Acquire of whoever frees the slot after us; the waiter was read
+        // before. Acquire: pairs with the Release of the handle, which has read the result.
+        // Weaker: the next task is written beside either. Model: slot_reuse::a_finished_task_is_followed_when_all_have_let_go.
         self.let_go(WAITER, order!("task.leave_waiter", AcqRel))
     }
 
@@ -223,7 +243,10 @@ impl State {
     /// whether to free the slot; `None`: the task got done just now and its result must be dropped
     /// first.
     pub(crate) fn leave_handle(&self, result_gone: bool) -> Option<bool> {
-        // AcqRel: as in `enter`.
+        // AcqRel. Release: pairs with the Acquire of whoever frees the slot after us; the result was read
+        // before. Acquire: pairs with the Release of whoever took the entry, and of the waiter.
+        // Weaker: the next task is written beside the last reader of result, label or waiter.
+        // Model: slot_reuse::a_finished_task_is_followed_when_all_have_let_go, slot_reuse::a_cancelled_task_is_followed_when_all_have_let_go.
         let (before, after) = self.update(order!("task.leave_handle", AcqRel), |state| {
             (result_gone || state & LIFE != DONE).then_some(state & !HANDLE)
         });
@@ -233,8 +256,11 @@ impl State {
     /// The handle claimed the task and has run it, without a result: done, and the handle is gone.
     /// Returns whether to free the slot.
     pub(crate) fn finish_claimed(&self) -> bool {
-        // AcqRel: as in `enter`.
-        let (_, after) = self.update(order!("task.finish_claimed", AcqRel), |state| {
+        // Acquire: pairs with the Release of who took the entry and had looked at the label before. Not
+        // Release: the claimer leaves nothing in the slot that it had not before it was published.
+        // Weaker: the next task's label is read (by a ghost).
+        // Model: fork_join::a_joins_stolen_half_is_seen_and_its_frame_not_touched_afterwards.
+        let (_, after) = self.update(order!("task.finish_claimed", Acquire), |state| {
             Some(state & !(LIFE | HANDLE) | DONE)
         });
         is_free(after)
@@ -259,6 +285,11 @@ impl State {
             let Some(next) = change(state) else {
                 return (state, state);
             };
+            // Left out: what came between is written over. Model: task::a_stale_task_id_is_rejected.
+            if broken!("task.update.compare") {
+                self.0.swap(next, ordering);
+                return (state, next);
+            }
             // Relaxed on failure: another round follows.
             match self.0.compare_exchange(
                 state,

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::Worker;
+use crate::broken;
 use crate::deque::Steal;
 use crate::idle::Slept;
 use crate::mailbox::Mailbox;
@@ -10,6 +11,7 @@ use crate::order;
 use crate::platform::{Platform, Unwind, WorkerId};
 use crate::scheduler::{INJECTOR_INTERVAL, Storage, Word};
 use crate::sync::spin_hint;
+use crate::task::SlotIndex;
 
 /// How many looks at other workers' deques a worker spends before it goes to sleep.
 const SEARCH_LOOKS: usize = if cfg!(pinfold_loom) { 1 } else { 128 };
@@ -38,6 +40,18 @@ impl Pauses {
 pub(super) enum Found {
     Word(Word),
     Closed,
+}
+
+impl<S: Storage, P> Worker<'_, S, P> {
+    /// The oldest of what was taken out of the mailbox.
+    pub(super) fn next_mail(&self) -> Option<SlotIndex> {
+        let index = self.mail.get().checked_sub(1)?;
+        // Relaxed: the list is this worker's.
+        let next = &self.scheduler.arena.slot(index).next;
+        self.mail
+            .set(next.load(order!("worker.mail.next", Relaxed)));
+        Some(index)
+    }
 }
 
 impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
@@ -100,19 +114,11 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
 
     /// The oldest task in this worker's mail.
     pub(super) fn take_mail(&self) -> Option<Word> {
-        let arena = &self.scheduler.arena;
         if self.mail.get() == 0 {
             let seat = self.scheduler.seats.as_ref().get(self.id.index())?;
-            self.mail.set(seat.mailbox.take_all(arena));
+            self.mail.set(seat.mailbox.take_all(&self.scheduler.arena));
         }
-        let index = self.mail.get().checked_sub(1)?;
-        // Relaxed: the list is this worker's.
-        let rest = arena
-            .slot(index)
-            .next
-            .load(order!("worker.mail.next", Relaxed));
-        self.mail.set(rest);
-        Some(Word::task(index))
+        self.next_mail().map(Word::task)
     }
 
     fn take_injected(&self) -> Option<Word> {
@@ -169,7 +175,9 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 left = true;
             }
         }
-        if left {
+        // Left out: who looked while it was gone sleeps.
+        // Model: shelf::what_is_put_back_on_a_shelf_is_told_to_those_who_missed_it.
+        if left && !broken!("worker.shelf.wake") {
             // Somebody may have looked while it was gone.
             self.wake(1);
         }
@@ -217,9 +225,13 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 return Some(Found::Word(word));
             }
             if scheduler.is_closed() {
-                // What was accepted before the closing was published before it: once more.
+                // What was accepted before the closing was published before it: once more. Pairs with
+                // the `publisher_fence` that stands between the two.
+                // Weaker: the task is left behind.
                 // Model: scheduler::what_was_accepted_before_the_close_is_run.
-                scheduler.platform.sleeper_fence();
+                if !broken!("worker.sleep.fence") {
+                    scheduler.platform.sleeper_fence();
+                }
                 let left = self.find_elsewhere().map(Found::Word);
                 return Some(left.unwrap_or(Found::Closed));
             }

@@ -88,7 +88,7 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
                 innermost: Cell::new(ptr::null()),
             },
             ticks: Cell::new(0),
-            magazine: Magazine::default(),
+            magazine: Magazine::new(scheduler.magazine_limit()),
             counters,
             victims,
             sinks: Cell::new(0),
@@ -120,13 +120,18 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
         }
     }
 
-    /// Runs one task if there is any. `false`: there was none. Never sleeps.
+    /// Runs one task if there is any (of a graph run, possibly many in a row), and what that waits for.
+    /// `false`: there was none, and the slots that this worker had kept are within everybody's reach.
+    /// Never sleeps by itself; the task may.
     pub fn run_one(&self) -> bool {
-        let word = self.find();
-        if let Some(word) = word {
-            self.run(word);
-        }
-        word.is_some()
+        let Some(word) = self.find() else {
+            self.scheduler.arena.empty(&self.magazine);
+            return false;
+        };
+        self.run(word);
+        // Who calls this may take its time until the next call.
+        self.report_sinks();
+        true
     }
 
     /// Runs `task` later, on this worker or a thief. Lock-free; no allocation, no read-modify-write
@@ -181,6 +186,9 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
 
     #[inline(always)]
     pub(crate) fn give_slot(&self, index: SlotIndex) {
+        if self.scheduler.arena.is_reserved(index) {
+            return self.scheduler.give_to_everybody(index);
+        }
         self.scheduler.arena.give(&self.magazine, index);
         if self.scheduler.starving() {
             self.feed();
@@ -302,10 +310,10 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
         }
     }
 
-    /// Wakes up to `count` workers, the nearest first.
+    /// Wakes up to `count` workers, the nearest first. Alone there is nobody to wake.
     #[inline(always)]
     pub(crate) fn wake(&self, count: usize) {
-        if !self.victims.is_empty() {
+        if self.scheduler.workers() > 1 {
             self.scheduler
                 .idle
                 .wake(&self.scheduler.platform, count, self.victims);
@@ -424,7 +432,14 @@ impl<S: Storage, P: Platform + Unwind> Context for Worker<'_, S, P> {
 
 impl<S: Storage, P> Drop for Worker<'_, S, P> {
     fn drop(&mut self) {
-        self.scheduler.arena.empty(&self.magazine);
+        // The seat's next worker finds its mail where this one found it.
+        let arena = &self.scheduler.arena;
+        if let Some(seat) = self.scheduler.seats.as_ref().get(self.id.index()) {
+            while let Some(index) = self.next_mail() {
+                seat.mailbox.post(arena, index);
+            }
+        }
+        arena.empty(&self.magazine);
     }
 }
 

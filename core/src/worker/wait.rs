@@ -9,8 +9,8 @@
 //!    it is taken);
 //! 2. it counts as hungry for a while, so that running descendants may share their joins;
 //! 3. before it parks, it clears its deque: descendants are run, detached tasks go to the injector,
-//!    where any free worker takes them, and structured tasks of others go to its shelf, where
-//!    everybody sees them;
+//!    where any free worker takes them, and what somebody waits for goes to its shelf, where
+//!    everybody sees it;
 //! 4. it parks; the end of what it waits for wakes it, or work that no free sleeper could be woken for.
 //!
 //! **No deadlock.** Suppose all workers wait. Then all are parked, with empty deques, and every queued
@@ -29,10 +29,11 @@
 
 use super::Worker;
 use super::find::Pauses;
+use crate::broken;
 use crate::deque::Steal;
 use crate::platform::{Platform, Unwind};
 use crate::scheduler::{Storage, Word, Work};
-use crate::task::Frame;
+use crate::task::{Frame, Kind};
 
 impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// Runs the descendants of `frame` in this worker's own deque, as long as they are the newest.
@@ -82,7 +83,14 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
 
     fn park_waiting(&self, frame: Frame, done: &impl Fn() -> bool) -> Option<Option<Word>> {
         let scheduler = self.scheduler;
-        if let Some(word) = self.clear_deque(frame) {
+        // Left out: what is under something else is out of reach.
+        // Model: shelf::what_is_under_something_else_is_waited_for_in_vain_by_nobody.
+        let cleared = if broken!("worker.wait.clear_deque") {
+            None
+        } else {
+            self.clear_deque(frame)
+        };
+        if let Some(word) = cleared {
             return Some(Some(word));
         }
         scheduler.arena.empty(&self.magazine);
@@ -104,7 +112,11 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 self.report_sinks();
                 self.take_mail()
             })
-            .or_else(|| self.take_shelved(is_descendant))
+            // Left out: who waits does not see the shelves.
+            // Model: shelf::what_is_under_something_else_is_waited_for_in_vain_by_nobody.
+            .or_else(|| {
+                self.take_shelved(|word| is_descendant(word) && !broken!("worker.wait.shelf"))
+            })
             .or_else(|| self.steal_descendant(frame))
     }
 
@@ -145,12 +157,17 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 debug_assert_eq!(pushed, Ok(()), "it was there before");
                 break;
             };
-            if self.scheduler.arena.slot(index).frame().0 == Frame::NONE {
+            let slot = self.scheduler.arena.slot(index);
+            if slot.kind() == Kind::Plain && slot.frame().0 == Frame::NONE {
                 self.inject(index);
             } else if let Some(seat) = self.scheduler.seats.as_ref().get(self.id.index()) {
                 seat.shelf.post(&self.scheduler.arena, index);
             }
-            self.wake(1);
+            // Left out: who waits for it has looked before.
+            // Model: shelf::what_is_under_something_else_is_waited_for_in_vain_by_nobody.
+            if !broken!("worker.wait.wake") {
+                self.wake(1);
+            }
         }
         None
     }

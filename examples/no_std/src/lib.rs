@@ -10,11 +10,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-use core::convert::Infallible;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use pinfold_core::platform::{Platform, Unwind, WorkerId};
+use pinfold_core::platform::{Aborting, Platform, WorkerId};
 use pinfold_core::scheduler::{Fixed, Scheduler};
 use pinfold_core::worker::Worker;
 use spin::Once;
@@ -25,7 +24,10 @@ pub const CORES: usize = 2;
 /// Two workers, 64 slots, deques of 32 words: about 10 KiB, all in `.bss`.
 type Storage = Fixed<CORES, 64, 32>;
 
-static SCHEDULER: Scheduler<Storage, Board> = Scheduler::fixed(Board::new());
+/// A panic ends the program, as it does on hardware.
+type Machine = Aborting<Board>;
+
+static SCHEDULER: Scheduler<Storage, Machine> = Scheduler::fixed(Aborting(Board::new()));
 
 /// Whom each core robs, nearest first: a table that boot code fills in once.
 static VICTIMS: Once<[[WorkerId; CORES - 1]; CORES]> = Once::new();
@@ -35,8 +37,6 @@ static VICTIMS: Once<[[WorkerId; CORES - 1]; CORES]> = Once::new();
 pub struct Board {
     /// One token per core: set by `unpark`, taken by `park`.
     tokens: [AtomicBool; CORES],
-    /// Counts instead of a clock.
-    ticks: AtomicU32,
 }
 
 impl Board {
@@ -44,7 +44,6 @@ impl Board {
     pub const fn new() -> Self {
         Board {
             tokens: [const { AtomicBool::new(false) }; CORES],
-            ticks: AtomicU32::new(0),
         }
     }
 }
@@ -66,27 +65,6 @@ impl Platform for Board {
     fn unpark(&self, worker: WorkerId) {
         // Release: pairs with the Acquire in `park`.
         self.tokens[worker.index()].store(true, Ordering::Release);
-    }
-
-    fn now_ns(&self) -> u64 {
-        // Relaxed: it only has to grow.
-        u64::from(self.ticks.fetch_add(1, Ordering::Relaxed)) * 1_000
-    }
-}
-
-impl Unwind for Board {
-    type Panic = Infallible;
-
-    fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Infallible> {
-        Ok(f())
-    }
-
-    fn resume(panic: Infallible) -> ! {
-        match panic {}
-    }
-
-    fn unhandled(&self, panic: Infallible) {
-        match panic {}
     }
 }
 
@@ -134,7 +112,7 @@ pub fn primes_below(n: u32) -> Option<u32> {
     Some(COUNT.load(Ordering::Relaxed))
 }
 
-fn count(worker: &Worker<'_, Storage, Board>, from: u32, to: u32) -> u32 {
+fn count(worker: &Worker<'_, Storage, Machine>, from: u32, to: u32) -> u32 {
     if to - from < 2 {
         return (from..to).filter(|&n| is_prime(n)).count() as u32;
     }

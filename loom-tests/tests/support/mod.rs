@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each file of models uses its part")]
 
+pub mod rings;
+
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread::{self, Thread};
 use pinfold_core::platform::{Platform, Unwind, WorkerId};
@@ -9,6 +11,7 @@ use pinfold_core::scheduler::{Fixed, Scheduler};
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Wake;
 
 /// One token per worker, as of `std::thread::park`. Without spurious returns, so that a wake-up
 /// that is lost leaves its worker parked for good and the checker reports a deadlock.
@@ -17,6 +20,8 @@ pub struct Parking {
     places: Vec<Place>,
     /// How often somebody outside was told of free slots. No step of the model.
     freed: std::sync::atomic::AtomicUsize,
+    /// Rings whenever a worker parks.
+    parks: Option<Arc<Bell>>,
 }
 
 #[derive(Debug)]
@@ -36,6 +41,15 @@ impl Parking {
         Parking {
             places: (0..workers).map(place).collect(),
             freed: std::sync::atomic::AtomicUsize::new(0),
+            parks: None,
+        }
+    }
+
+    /// The same, and `bell` rings whenever a worker parks.
+    pub fn heard(workers: usize, bell: Arc<Bell>) -> Self {
+        Parking {
+            parks: Some(bell),
+            ..Self::new(workers)
         }
     }
 
@@ -48,6 +62,9 @@ impl Parking {
 impl Platform for Parking {
     fn park(&self, worker: WorkerId) {
         let place = &self.places[worker.index()];
+        if let Some(bell) = &self.parks {
+            bell.ring();
+        }
         while !place.token.swap(false, Ordering::Acquire) {
             *place.parked.lock().unwrap() = Some(thread::current());
             thread::park();
@@ -63,8 +80,8 @@ impl Platform for Parking {
         }
     }
 
-    fn now_ns(&self) -> u64 {
-        0
+    fn now_ns(&self) -> Option<u64> {
+        Some(0)
     }
 
     fn slots_freed(&self, _last: bool) {
@@ -74,7 +91,8 @@ impl Platform for Parking {
 }
 
 /// In the models nothing panics but a failed assertion, which ends the exploration.
-impl Unwind for Parking {
+// SAFETY: a panic ends the exploration.
+unsafe impl Unwind for Parking {
     type Panic = Infallible;
 
     fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Infallible> {
@@ -87,6 +105,33 @@ impl Unwind for Parking {
 
     fn unhandled(&self, panic: Infallible) {
         match panic {}
+    }
+}
+
+/// Rings for one thread, from anywhere, and for whoever waits for a task.
+#[derive(Debug)]
+pub struct Bell(Parking);
+
+impl Bell {
+    /// Nobody has rung.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Bell(Parking::new(1)))
+    }
+
+    /// Lets the thread go on that waits or will wait.
+    pub fn ring(&self) {
+        self.0.unpark(worker(0));
+    }
+
+    /// Waits until somebody rings.
+    pub fn wait(&self) {
+        self.0.park(worker(0));
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
     }
 }
 

@@ -9,6 +9,7 @@ use pinfold_core::graph::{MAX_NODES, Plan};
 
 use super::run::States;
 use super::{BoxError, TaskResult};
+use crate::storage::Owned;
 
 /// A task's closure.
 pub(super) type Body = Box<dyn Fn() -> Result<(), BoxError> + Send + Sync>;
@@ -280,10 +281,10 @@ fn freeze(specs: Vec<Spec>, offsets: Vec<u32>, successors: Vec<u32>) -> Inner {
     let nodes = specs.len();
     let root_count = specs.iter().filter(|spec| spec.after.is_empty()).count();
     let plan = Plan::new(
-        offsets.into_boxed_slice(),
-        successors.into_boxed_slice(),
-        vec![0; nodes].into_boxed_slice(),
-        vec![0; root_count].into_boxed_slice(),
+        Owned::from(offsets),
+        Owned::from(successors),
+        Owned::from(vec![0; nodes]),
+        Owned::from(vec![0; root_count]),
         &mut vec![0; 2 * nodes],
     );
     let plan = plan.expect("the edges were checked");
@@ -306,7 +307,7 @@ pub struct Graph {
 }
 
 pub(super) struct Inner {
-    pub(super) plan: Plan<Box<[u32]>>,
+    pub(super) plan: Plan<Owned<u32>>,
     pub(super) names: Box<[Box<str>]>,
     pub(super) bodies: Box<[Body]>,
     pub(super) states: States,

@@ -15,6 +15,7 @@ use crate::error::panic_text;
 use crate::lock::{into_inner, lock};
 use crate::platform::Threads;
 use crate::pool::Pool;
+use crate::storage::Owned;
 
 /// How a graph is run: by [`Pool::run_with`].
 ///
@@ -80,7 +81,7 @@ impl States {
 
 /// What one run needs to remember.
 pub(super) struct RunState {
-    pub(super) run: Run<Box<[Node]>>,
+    pub(super) run: Run<Owned<Node>>,
     /// The errors of failed tasks, in no order.
     pub(super) errors: Vec<(u32, BoxError)>,
     /// Empty until a run records times.
@@ -133,7 +134,7 @@ struct Progress<'r> {
 impl Progress<'_> {
     /// Calls a task's closure.
     #[inline]
-    fn body(&self, worker: &Worker<'_>, run: &Run<Box<[Node]>>, node: u32) -> CoreOutcome {
+    fn body(&self, worker: &Worker<'_>, run: &Run<Owned<Node>>, node: u32) -> CoreOutcome {
         if self.options.record_times {
             self.timed(worker, run, node)
         } else {
@@ -141,7 +142,7 @@ impl Progress<'_> {
         }
     }
 
-    fn timed(&self, worker: &Worker<'_>, run: &Run<Box<[Node]>>, node: u32) -> CoreOutcome {
+    fn timed(&self, worker: &Worker<'_>, run: &Run<Owned<Node>>, node: u32) -> CoreOutcome {
         let start_ns = self.start.elapsed().as_nanos() as u64;
         let outcome = self.call(run, node);
         let end_ns = self.start.elapsed().as_nanos() as u64;
@@ -150,7 +151,7 @@ impl Progress<'_> {
     }
 
     #[inline]
-    fn call(&self, run: &Run<Box<[Node]>>, node: u32) -> CoreOutcome {
+    fn call(&self, run: &Run<Owned<Node>>, node: u32) -> CoreOutcome {
         match Threads::catch(|| (self.graph.bodies[node as usize])()) {
             Ok(Ok(())) => CoreOutcome::Ok,
             Ok(Err(error)) => self.fail(run, node, error),
@@ -162,7 +163,7 @@ impl Progress<'_> {
     }
 
     #[cold]
-    fn fail(&self, run: &Run<Box<[Node]>>, node: u32, error: BoxError) -> CoreOutcome {
+    fn fail(&self, run: &Run<Owned<Node>>, node: u32, error: BoxError) -> CoreOutcome {
         if self.options.fail_fast {
             run.stop();
         }
@@ -207,9 +208,8 @@ impl Pool {
 
 impl RunState {
     fn new(nodes: usize) -> Self {
-        let nodes: Box<[Node]> = (0..nodes).map(|_| Node::new()).collect();
         RunState {
-            run: Run::with_storage(nodes),
+            run: Run::with_storage((0..nodes).map(|_| Node::new()).collect()),
             errors: Vec::new(),
             times: Box::default(),
         }
