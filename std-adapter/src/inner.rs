@@ -195,7 +195,7 @@ impl Inner {
 }
 
 impl Layout {
-    /// Whom `worker` robs, nearest first.
+    /// Whom `worker` steals from, nearest first.
     fn victims(&self, worker: usize) -> Vec<WorkerId> {
         let order = match &self.plan {
             Some(plan) => plan.victim_order(worker),

@@ -218,7 +218,7 @@ impl Pool {
     /// let submit = |n: u32| pool.submit(move || n * n).expect("a slot is free");
     /// let handles: Vec<_> = (0..10).map(submit).collect();
     /// let report = pool.shutdown(Shutdown::Drain);
-    /// assert_eq!(report.cancelled, 0);
+    /// assert!(report.cancelled == 0 && report.executed <= 10);
     /// // What was accepted has run; nothing more is accepted.
     /// assert!(handles.iter().all(|handle| handle.is_finished()));
     /// assert!(matches!(pool.submit(|| 0), Err(SubmitError::ShutDown { .. })));
