@@ -5,6 +5,36 @@
 //! A [`Ticket`] is the raw handle: it names a slot, not a scheduler, so that an adapter may keep it
 //! beside whatever keeps its scheduler alive. Its operations are methods of [`Scheduler`] and
 //! [`Worker`], and `unsafe` in one respect only: the ticket must come from that same scheduler.
+//!
+//! # Example
+//!
+//! (`Bare` is the platform of the crate's page: one core, driven by hand.)
+//!
+//! ```
+//! # use pinfold_core::platform::{Aborting, Platform, WorkerId};
+//! use pinfold_core::handle::Ended;
+//! use pinfold_core::scheduler::{Fixed, Scheduler};
+//! # struct Bare;
+//! # impl Platform for Bare {
+//! #     fn park(&self, _: WorkerId) {}
+//! #     fn unpark(&self, _: WorkerId) {}
+//! # }
+//!
+//! static SCHEDULER: Scheduler<Fixed<1, 16, 16>, Aborting<Bare>> = Scheduler::fixed(Aborting(Bare));
+//!
+//! let runs = SCHEDULER.submit(|_| 6 * 7).expect("a slot is free");
+//! let never_runs = SCHEDULER.submit(|_| unreachable!()).expect("a slot is free");
+//! assert!(SCHEDULER.cancel(SCHEDULER.task_id(&never_runs)));
+//!
+//! let worker = SCHEDULER.worker(WorkerId::new(0).unwrap(), &[]).expect("the seat is free");
+//! while worker.run_one() {}
+//! // SAFETY: both tickets are of this scheduler.
+//! unsafe {
+//!     assert!(SCHEDULER.is_finished(&runs));
+//!     assert_eq!(SCHEDULER.release(runs), Some(Ended::Done(42)));
+//!     assert_eq!(SCHEDULER.release::<()>(never_runs), Some(Ended::Cancelled));
+//! }
+//! ```
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -33,6 +63,7 @@ impl<R> fmt::Debug for Ticket<R> {
 
 /// How a task with a handle ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ended<R> {
     /// It ran, and this is its result.
     Done(R),
@@ -42,12 +73,24 @@ pub enum Ended<R> {
 
 /// Why there is no slot for a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReserveError {
-    /// No slot is free.
+    /// No slot is free: wait for tasks to end, or give the scheduler more slots.
     Exhausted(Exhausted),
-    /// The scheduler was closed.
+    /// The scheduler was closed, and stays so: reserve before [`Scheduler::close`].
     Closed,
 }
+
+impl fmt::Display for ReserveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReserveError::Exhausted(exhausted) => exhausted.fmt(f),
+            ReserveError::Closed => f.write_str("the scheduler is closed: reserve before `close`"),
+        }
+    }
+}
+
+impl core::error::Error for ReserveError {}
 
 /// A free slot that waits for its task. Dropped, it gives the slot back.
 #[must_use = "a reservation is for a task"]
@@ -103,7 +146,8 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     ///
     /// # Errors
     ///
-    /// [`SpawnError`] with the closure.
+    /// With the closure: [`SpawnError::Exhausted`] while no slot is free, [`SpawnError::TooLarge`] if
+    /// it or its result does not [fit](fits) a slot, [`SpawnError::Closed`] after [`Scheduler::close`].
     pub fn submit<F, R>(&self, task: F) -> Result<Ticket<R>, SpawnError<F>>
     where
         F: for<'w> FnOnce(&Worker<'w, S, P>) -> R + Send + 'static,
@@ -121,7 +165,8 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     ///
     /// # Errors
     ///
-    /// [`ReserveError`].
+    /// [`ReserveError::Exhausted`] while no slot is free, [`ReserveError::Closed`] after
+    /// [`Scheduler::close`].
     pub fn reserve(&self) -> Result<Reservation<'_, S, P>, ReserveError> {
         if self.is_closed() {
             return Err(ReserveError::Closed);
@@ -448,5 +493,28 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
                 .retire(ticket.index, |index| self.give_slot(index));
         }
         done
+    }
+}
+
+#[cfg(all(test, not(pinfold_loom)))]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_reservation_says_cause_and_remedy() {
+        let exhausted = Exhausted {
+            slots: 16,
+            high_water: 12,
+        };
+        let full = ReserveError::Exhausted(exhausted).to_string();
+        assert!(full.starts_with("no free slot among 16"), "{full}");
+        assert!(full.ends_with("configure more slots"), "{full}");
+        let closed: &dyn core::error::Error = &ReserveError::Closed;
+        assert_eq!(
+            closed.to_string(),
+            "the scheduler is closed: reserve before `close`"
+        );
     }
 }

@@ -16,6 +16,33 @@
 //! | `n`, nobody | `wait_with(w)` | `n`, `w` |
 //! | `n`, any | `done(k)`, `k < n` | `n - k`, the same |
 //! | `n`, any | `done(n)` | 0; `done` returns `w`, who is to be unparked |
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU32, Ordering};
+//! use std::thread;
+//! use pinfold_core::latch::CountLatch;
+//! use pinfold_core::platform::WorkerId;
+//!
+//! let (latch, sum) = (CountLatch::new(2), AtomicU32::new(0));
+//! let (me, my_thread) = (WorkerId::new(0).expect("the first"), thread::current());
+//! thread::scope(|s| {
+//!     for part in [20, 22] {
+//!         let (latch, sum, my_thread) = (&latch, &sum, &my_thread);
+//!         s.spawn(move || {
+//!             sum.fetch_add(part, Ordering::Relaxed);
+//!             if let Some(waiter) = latch.done(1) {
+//!                 assert_eq!(waiter, me);
+//!                 my_thread.unpark();
+//!             }
+//!         });
+//!     }
+//!     latch.wait_with(me, thread::park);
+//!     assert_eq!(sum.load(Ordering::Relaxed), 42);
+//! });
+//! assert!(latch.is_done());
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -6,8 +6,9 @@ use pinfold_affinity::{Allowed, Placement, Plan, Topology};
 use pinfold_core::arena::MAX_SLOTS;
 
 use crate::error::BuildError;
+use crate::inner::{Layout, beyond_slots};
 use crate::platform::{PanicHandler, PanicPayload};
-use crate::pool::{Layout, Pool, beyond_slots};
+use crate::pool::Pool;
 
 /// When a pool's threads are started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,7 @@ pub enum Start {
 pub struct Builder {
     workers: Option<usize>,
     name: String,
+    stack_size: Option<usize>,
     slots: usize,
     start: Start,
     placement: Placement,
@@ -42,7 +44,8 @@ impl Builder {
     /// The number of tasks that a pool holds by default, queued or running.
     pub const DEFAULT_SLOTS: usize = 4096;
 
-    /// The largest number of workers.
+    /// The largest number of workers. (The core alone takes
+    /// [`WorkerId::MAX_WORKERS`](crate::WorkerId::MAX_WORKERS).)
     pub const MAX_WORKERS: usize = 1024;
 
     /// The defaults: as many workers as CPUs may be used, [`Builder::DEFAULT_SLOTS`], started
@@ -51,6 +54,7 @@ impl Builder {
         Builder {
             workers: None,
             name: "pinfold".to_owned(),
+            stack_size: None,
             slots: Self::DEFAULT_SLOTS,
             start: Start::default(),
             placement: Placement::default(),
@@ -65,9 +69,31 @@ impl Builder {
         self
     }
 
-    /// What the threads are called; each gets its number behind it.
+    /// What the threads are called; each gets its number behind it: `"crunch"` makes `crunch-0`,
+    /// `crunch-1` and so on. A name with a NUL in it is refused by [`Builder::build`]. Default:
+    /// `pinfold`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// How many bytes of stack each worker's thread has, at least; the system may give more, and takes
+    /// memory only for what is used. Default: the standard library's, 2 MiB or `RUST_MIN_STACK`.
+    ///
+    /// What the system cannot give makes [`Builder::build`] fail with [`BuildError::Thread`].
+    ///
+    /// ```
+    /// fn depth(n: usize) -> usize {
+    ///     let mut frame = [n; 8192]; // 64 KiB
+    ///     std::hint::black_box(&mut frame);
+    ///     if n == 0 { 0 } else { depth(n - 1) + frame[0] / n }
+    /// }
+    /// let pool = pinfold::Pool::builder().workers(1).stack_size(32 << 20).build()?;
+    /// assert_eq!(pool.install(|| depth(128)), 128); // over 8 MiB
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
         self
     }
 
@@ -102,8 +128,20 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`BuildError`]; threads that were started by then have ended.
+    /// Nothing of the pool is left behind; threads that were started have ended.
+    ///
+    /// - [`BuildError::Workers`], [`BuildError::Slots`], [`BuildError::Name`]: the number is out of
+    ///   range, or the name has a NUL. Found before anything is made, also for a lazy pool.
+    /// - [`BuildError::Topology`], [`BuildError::Placement`]: the machine cannot be read, or the placement
+    ///   cannot be followed on it. Only with a [placement](Builder::placement), or (the first) without a
+    ///   number of [workers](Builder::workers); before anything is made.
+    /// - [`BuildError::OutOfMemory`], [`BuildError::Thread`]: the system gives too little memory, or too
+    ///   few threads. Never for a lazy pool, whose first use panics instead.
     pub fn build(self) -> Result<Pool, BuildError> {
+        if let Some(at) = self.name.find('\0') {
+            let name = self.name;
+            return Err(BuildError::Name { name, at });
+        }
         let (workers, plan) = self.plan()?;
         let most = MAX_SLOTS - beyond_slots(workers);
         if self.slots == 0 || self.slots > most {
@@ -116,6 +154,7 @@ impl Builder {
             workers,
             slots: self.slots,
             name: self.name,
+            stack_size: self.stack_size,
             plan,
         };
         Pool::start(layout, self.start, self.panic_handler)
@@ -161,6 +200,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("workers", &self.workers)
             .field("name", &self.name)
+            .field("stack_size", &self.stack_size)
             .field("slots", &self.slots)
             .field("start", &self.start)
             .field("placement", &self.placement)

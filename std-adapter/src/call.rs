@@ -8,15 +8,16 @@
 
 use std::cell::Cell;
 use std::ptr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 
 use pinfold_core::platform::Unwind;
 
 use crate::current::{self, Shared, Worker};
+use crate::inner::Inner;
+use crate::lock::{into_inner, lock};
 use crate::platform::Threads;
-use crate::pool::Inner;
 
 thread_local! {
     /// The innermost blocked worker for whose sake this thread runs, if any.
@@ -62,11 +63,7 @@ impl Inner {
                 None => unsafe { self.inject(move |worker: &Worker<'_>| entry.run(worker)) },
             }
             call.wait(&blocked, caller);
-            match call
-                .state
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner)
-            {
+            match into_inner(call.state) {
                 State::Ended(Ok(result)) => result,
                 State::Ended(Err(panic)) => Threads::resume(panic),
                 // A shutdown cancelled the task before a worker took it.
@@ -132,7 +129,7 @@ impl Blocked {
             run: run::<F, R>,
         };
         std::mem::forget(entry);
-        let before = self.lock().replace(delivered);
+        let before = lock(&self.delivered).replace(delivered);
         debug_assert!(
             before.is_none(),
             "what calls back waits, so there is one at a time"
@@ -141,13 +138,7 @@ impl Blocked {
     }
 
     fn take(&self) -> Option<Delivered> {
-        self.lock().take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Delivered>> {
-        self.delivered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.delivered).take()
     }
 }
 
@@ -188,13 +179,12 @@ unsafe fn run<F: FnOnce(&Worker<'_>) -> R, R>(call: *const (), worker: &Worker<'
     let call = call.cast::<Call<F, R>>();
     // SAFETY: the call is there until it has ended.
     let (state, chain) = unsafe { (&(*call).state, (*call).chain) };
-    let lock = || state.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = std::mem::replace(&mut *lock(), State::Running);
+    let before = std::mem::replace(&mut *lock(state), State::Running);
     if let State::Waiting(f) = before {
         let outer = CHAIN.replace(chain);
         let result = Threads::catch(|| f(worker));
         CHAIN.set(outer);
-        *lock() = State::Ended(result);
+        *lock(state) = State::Ended(result);
     }
     // SAFETY: as above.
     unsafe { end(call) };

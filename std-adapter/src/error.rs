@@ -28,13 +28,21 @@ pub enum BuildError {
         /// The largest number.
         most: usize,
     },
+    /// The name has a NUL in it, which no thread's name may have.
+    #[error("the name {name:?} has a NUL at byte {at}: leave it out")]
+    Name {
+        /// The name asked for.
+        name: String,
+        /// Where the first NUL is, in bytes from the start.
+        at: usize,
+    },
     /// The slots need more memory than there is.
     #[error("no memory for {bytes} bytes of slots: configure fewer slots or workers")]
     OutOfMemory {
         /// How much was needed at once.
         bytes: usize,
     },
-    /// The machine could not be read, and the placement needs that.
+    /// The machine could not be read, and the placement, or the default number of workers, needs that.
     #[error("cannot place workers: {0}")]
     Topology(#[from] TopologyError),
     /// The placement cannot be followed on this machine.
@@ -42,7 +50,8 @@ pub enum BuildError {
     Placement(#[from] PlanError),
     /// The system gave no thread.
     #[error(
-        "cannot start the thread of worker {worker}: {source}; configure fewer workers or raise the limit"
+        "cannot start the thread of worker {worker}: {source}; \
+         configure fewer workers or a smaller stack, or raise the limit"
     )]
     Thread {
         /// The worker.
@@ -124,9 +133,32 @@ pub enum JoinError {
 }
 
 impl JoinError {
+    /// Whether the task panicked; else it was cancelled.
+    pub fn is_panic(&self) -> bool {
+        matches!(self, JoinError::Panicked(_))
+    }
+
+    /// What the task's panic carried; `None` if it was cancelled.
+    ///
+    /// ```
+    /// let pool = pinfold::Pool::new(1)?;
+    /// let handle = pool.submit(|| panic!("no more")).expect("a slot is free");
+    /// let error = handle.join().expect_err("it panics");
+    /// assert!(error.is_panic());
+    /// let payload = error.into_panic().expect("it was not cancelled");
+    /// assert_eq!(payload.downcast_ref(), Some(&"no more"));
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
+    pub fn into_panic(self) -> Option<PanicPayload> {
+        match self {
+            JoinError::Panicked(payload) => Some(payload),
+            JoinError::Cancelled => None,
+        }
+    }
+
     /// Goes on with the task's panic; returns if it was cancelled.
     pub fn resume_panic(self) {
-        if let JoinError::Panicked(payload) = self {
+        if let Some(payload) = self.into_panic() {
             std::panic::resume_unwind(payload);
         }
     }

@@ -4,11 +4,12 @@
 //! until [`shutdown`] or the end of the process. (Rust drops no statics: tasks that still run when
 //! `main` returns are cut off.) After a shutdown the next use makes a new one.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::builder::Builder;
 use crate::current;
 use crate::error::BuildError;
+use crate::lock::lock;
 use crate::pool::Pool;
 use crate::scope::Scope;
 use crate::shutdown::{Shutdown, ShutdownReport};
@@ -27,17 +28,13 @@ pub enum ConfigureError {
     Build(#[from] BuildError),
 }
 
-fn lock() -> MutexGuard<'static, Option<Arc<Pool>>> {
-    GLOBAL.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The global pool.
 ///
 /// # Panics
 ///
 /// If the system gives no thread.
 pub fn pool() -> Arc<Pool> {
-    let mut global = lock();
+    let mut global = lock(&GLOBAL);
     let pool = global.get_or_insert_with(|| match Builder::new().build() {
         Ok(pool) => Arc::new(pool),
         Err(error) => panic!("the global pool cannot be built: {error}"),
@@ -45,13 +42,28 @@ pub fn pool() -> Arc<Pool> {
     Arc::clone(pool)
 }
 
-/// Builds the global pool as `builder` says.
+/// Builds the global pool as `builder` says. Call it first thing in `main`.
+///
+/// ```
+/// use pinfold::global::{self, ConfigureError};
+///
+/// global::configure(pinfold::Pool::builder().workers(2).name("app"))?;
+/// assert_eq!(global::pool().worker_count(), 2);
+/// let (a, b) = pinfold::join(|| 20, || 22);
+/// assert_eq!(a + b, 42);
+/// // It is there, so it is too late for another one.
+/// let late = global::configure(pinfold::Pool::builder());
+/// assert!(matches!(late, Err(ConfigureError::InUse)));
+/// # Ok::<(), ConfigureError>(())
+/// ```
 ///
 /// # Errors
 ///
-/// [`ConfigureError`], if it exists already or cannot be built.
+/// [`ConfigureError::InUse`], if it exists already: it was used, or configured, before.
+/// [`ConfigureError::Build`], if it cannot be built so, as from [`Builder::build`]; then it may be
+/// configured again.
 pub fn configure(builder: Builder) -> Result<(), ConfigureError> {
-    let mut global = lock();
+    let mut global = lock(&GLOBAL);
     if global.is_some() {
         return Err(ConfigureError::InUse);
     }
@@ -61,7 +73,7 @@ pub fn configure(builder: Builder) -> Result<(), ConfigureError> {
 
 /// Shuts the global pool down, if there is one; the next use makes a new one.
 pub fn shutdown(how: Shutdown) -> Option<ShutdownReport> {
-    let pool = lock().take()?;
+    let pool = lock(&GLOBAL).take()?;
     Some(pool.shutdown(how))
 }
 

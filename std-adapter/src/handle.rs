@@ -10,14 +10,15 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use pinfold_core::arena::Exhausted;
-use pinfold_core::handle::{Ended, ReserveError, Ticket};
+use pinfold_core::handle::{Ended, Reservation, ReserveError, Ticket};
 use pinfold_core::platform::Unwind;
 use pinfold_core::task::{TaskId, fits};
 
 use crate::current::{self, Worker};
 use crate::error::{JoinError, SubmitError};
+use crate::inner::Inner;
 use crate::platform::Threads;
-use crate::pool::Inner;
+use crate::storage::Boxed;
 
 /// The handle to a submitted task: its result, its end, its cancellation. Also a `Future`.
 ///
@@ -37,6 +38,34 @@ enum Tickets<R> {
     Boxed(Ticket<thread::Result<Box<R>>>),
 }
 
+impl<R: Send + 'static> Tickets<R> {
+    /// Puts `task` into the slot that was reserved, boxed if it or its result does not fit.
+    fn of<F>(reservation: Reservation<'_, Boxed, Threads>, task: F) -> Option<Self>
+    where
+        F: FnOnce() -> R + Send + 'static,
+    {
+        // The wrappers below capture `task`, or its box, and nothing else.
+        match (fits::<F>(), fits::<thread::Result<R>>()) {
+            (true, true) => reservation
+                .submit(|_: &Worker<'_>| Threads::catch(task))
+                .ok()
+                .map(Tickets::Inline),
+            (false, true) => {
+                let task = Box::new(task);
+                reservation
+                    .submit(|_: &Worker<'_>| Threads::catch(*task))
+                    .ok()
+                    .map(Tickets::Inline)
+            }
+            (_, false) => {
+                let task = Box::new(task);
+                let boxing = |_: &Worker<'_>| Threads::catch(|| Box::new(task()));
+                reservation.submit(boxing).ok().map(Tickets::Boxed)
+            }
+        }
+    }
+}
+
 /// Does the same with either kind of ticket.
 macro_rules! with_ticket {
     ($tickets:expr, $ticket:ident => $body:expr) => {
@@ -54,7 +83,6 @@ impl<R: Send + 'static> JoinHandle<R> {
     {
         let reservation = match pool.scheduler.reserve() {
             Ok(reservation) => reservation,
-            Err(ReserveError::Closed) => return Err(SubmitError::ShutDown { task }),
             Err(ReserveError::Exhausted(Exhausted { slots, high_water })) => {
                 return Err(SubmitError::Full {
                     task,
@@ -62,26 +90,12 @@ impl<R: Send + 'static> JoinHandle<R> {
                     high_water,
                 });
             }
-        };
-        // The wrappers below capture `task`, or its box, and nothing else.
-        let ticket = match (fits::<F>(), fits::<thread::Result<R>>()) {
-            (true, true) => reservation
-                .submit(|_: &Worker<'_>| Threads::catch(task))
-                .ok()
-                .map(Tickets::Inline),
-            (false, true) => {
-                let task = Box::new(task);
-                reservation
-                    .submit(|_: &Worker<'_>| Threads::catch(*task))
-                    .ok()
-                    .map(Tickets::Inline)
-            }
-            (_, false) => {
-                let task = Box::new(task);
-                let boxing = |_: &Worker<'_>| Threads::catch(|| Box::new(task()));
-                reservation.submit(boxing).ok().map(Tickets::Boxed)
+            Err(closed) => {
+                debug_assert_eq!(closed, ReserveError::Closed, "there is no third reason");
+                return Err(SubmitError::ShutDown { task });
             }
         };
+        let ticket = Tickets::of(reservation, task);
         debug_assert!(ticket.is_some(), "what does not fit was boxed");
         let handle = JoinHandle {
             pool: Arc::clone(pool),
@@ -91,7 +105,7 @@ impl<R: Send + 'static> JoinHandle<R> {
         Ok(handle)
     }
 
-    /// The task's name in its pool.
+    /// The task's name in its pool. `None` once the handle, as a `Future`, has given its result out.
     pub fn id(&self) -> Option<TaskId> {
         let scheduler = &self.pool.scheduler;
         self.ticket
@@ -101,9 +115,26 @@ impl<R: Send + 'static> JoinHandle<R> {
 
     /// Waits for the task's end and returns its result.
     ///
+    /// # On a worker of another pool
+    ///
+    /// there is nothing to help with, and that worker blocks: its pool has one fewer meanwhile. Should
+    /// the task in turn wait for a task that it submitted to that pool, and the blocked worker be its
+    /// last, then **both wait for ever**. Between pools, call [`Pool::install`](crate::Pool::install)
+    /// instead (or `join`, `scope`, `run`): a call that comes back into a pool whose worker is blocked
+    /// for its sake is run by that worker.
+    ///
+    /// ```
+    /// let (one, other) = (pinfold::Pool::new(1)?, pinfold::Pool::new(1)?);
+    /// // From `one` to `other` and back, with a single worker each.
+    /// let answer = one.install(|| other.install(|| one.install(|| 6 * 7)));
+    /// assert_eq!(answer, 42);
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// [`JoinError`] if it panicked or was cancelled.
+    /// [`JoinError::Panicked`] with what the task's panic carried, or [`JoinError::Cancelled`] if it
+    /// was cancelled before it started, by [`JoinHandle::cancel`] or a shutdown.
     pub fn join(mut self) -> Result<R, JoinError> {
         let pool = Arc::clone(&self.pool);
         current::with_worker_of(&pool.scheduler, |worker| match worker {
@@ -113,7 +144,24 @@ impl<R: Send + 'static> JoinHandle<R> {
         self.take()
     }
 
-    /// The result if the task has ended, else the handle.
+    /// The result if the task has ended, else the handle. Does not wait.
+    ///
+    /// ```
+    /// let pool = pinfold::Pool::new(1)?;
+    /// let (open, gate) = std::sync::mpsc::channel::<()>();
+    /// let handle = pool.submit(move || gate.recv().is_ok()).expect("a slot is free");
+    /// let mut handle = handle.try_join().expect_err("it waits at the gate");
+    /// open.send(()).expect("the task listens");
+    /// let opened = loop {
+    ///     handle = match handle.try_join() {
+    ///         Ok(result) => break result?,
+    ///         Err(handle) => handle, // something else could be done here
+    ///     };
+    ///     std::thread::yield_now();
+    /// };
+    /// assert!(opened);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -127,7 +175,21 @@ impl<R: Send + 'static> JoinHandle<R> {
     }
 
     /// Waits for the task's end, but no longer than `timeout`. It only waits: on a worker of the
-    /// same pool it does not run the task itself, for that might take longer.
+    /// same pool it does not run the task itself, for that might take longer. A `timeout` beyond what
+    /// the clock can tell is none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let pool = pinfold::Pool::new(1)?;
+    /// let (open, gate) = std::sync::mpsc::channel::<()>();
+    /// let handle = pool.submit(move || gate.recv().is_ok()).expect("a slot is free");
+    /// let late = handle.join_timeout(Duration::from_millis(1));
+    /// let handle = late.expect_err("nobody has opened the gate");
+    /// open.send(()).expect("the task listens");
+    /// assert!(handle.join()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -137,9 +199,24 @@ impl<R: Send + 'static> JoinHandle<R> {
         self.try_join()
     }
 
-    /// Cancels the task if it has not started. `false`: it has, or it has ended.
+    /// Cancels the task if it has not started. `false`: it has, or it has ended. Lock-free; does not
+    /// wait.
     ///
-    /// The closure is dropped by the worker that finds it in its queue.
+    /// The closure is dropped by the worker that finds it in its queue. A task that runs is not
+    /// interrupted: give it a flag to look at.
+    ///
+    /// ```
+    /// let pool = pinfold::Pool::new(1)?;
+    /// let (open, gate) = std::sync::mpsc::channel::<()>();
+    /// let busy = pool.submit(move || gate.recv().is_ok()).expect("a slot is free");
+    /// // The only worker takes the older one first, and is at the gate with it.
+    /// let queued = pool.submit(|| unreachable!("it was cancelled")).expect("a slot is free");
+    /// assert!(queued.cancel());
+    /// open.send(()).expect("the task listens");
+    /// assert!(matches!(queued.join(), Err(pinfold::JoinError::Cancelled)));
+    /// assert!(busy.join()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel(&self) -> bool {
         self.id().is_some_and(|id| self.pool.scheduler.cancel(id))
     }

@@ -41,6 +41,12 @@
 //! For tasks that block on input and output (a worker that blocks is a worker less), and for
 //! asynchronous programs: a [`JoinHandle`] is a `Future`, but a pool is no executor of futures.
 
+/// The README's programs, as it shows them: the first is run, the second compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+
+mod broadcast;
 mod builder;
 mod call;
 mod current;
@@ -48,6 +54,8 @@ mod error;
 pub mod global;
 pub mod graph;
 mod handle;
+mod inner;
+mod lock;
 mod outside;
 mod platform;
 mod pool;
@@ -56,6 +64,21 @@ mod shutdown;
 mod status;
 mod storage;
 
+/// Topologies, plans and bindings: what [`Builder::placement`] rests on, to look at before a pool is
+/// built, and the errors that a [`BuildError`] may hold.
+///
+/// ```
+/// use pinfold::affinity::{Allowed, Plan, Topology};
+///
+/// let topology = Topology::read()?;
+/// let plan = Plan::new(&topology, &Allowed::current(), &"spread".parse()?, 2)?;
+/// println!("{plan}"); // who goes where, and why
+/// assert_eq!(plan.victim_order(0), [1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub use pinfold_affinity as affinity;
+
+pub use broadcast::BroadcastContext;
 pub use builder::{Builder, Start};
 pub use error::{BuildError, JoinError, SubmitError};
 pub use global::{current_worker, join, scope, spawn};
@@ -64,7 +87,7 @@ pub use pinfold_affinity::{Binding, Placement};
 pub use pinfold_core::platform::WorkerId;
 pub use pinfold_core::task::TaskId;
 pub use platform::PanicPayload;
-pub use pool::{BroadcastContext, Pool};
+pub use pool::Pool;
 pub use scope::Scope;
 pub use shutdown::{Shutdown, ShutdownReport};
 pub use status::{PoolMetrics, WorkerStatus};

@@ -3,7 +3,7 @@
 use pinfold_core::scheduler::SpawnError;
 
 use crate::current::{self, Worker};
-use crate::pool::Inner;
+use crate::inner::Inner;
 
 type Boxed<'a> = Box<dyn for<'w> FnOnce(&Worker<'w>) + Send + 'a>;
 

@@ -3,11 +3,13 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::Instant;
 
 use pinfold_core::platform::{Platform, Unwind, WorkerId};
+
+use crate::lock::{lock, wait_while};
 
 /// What a panic carries.
 pub type PanicPayload = Box<dyn Any + Send + 'static>;
@@ -51,19 +53,18 @@ impl Threads {
     /// The calling thread sits in the spare seat. It never sleeps there for lack of work, but it waits,
     /// and many threads may come one after the other.
     pub(crate) fn enter_spare(&self) {
-        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
+        *lock(&self.spare) = Some(std::thread::current());
     }
 
     /// How often slots have become free for those who starve.
     pub(crate) fn freed(&self) -> u64 {
-        *self.freed.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.freed)
     }
 
     /// Waits until slots have become free since [`Threads::freed`] said `seen`.
     pub(crate) fn wait_for_freed(&self, seen: u64) {
-        let freed = self.freed.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.on_freed.wait_while(freed, |freed| *freed == seen);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        let freed = lock(&self.freed);
+        wait_while(&self.on_freed, freed, |freed| *freed == seen);
     }
 }
 
@@ -78,7 +79,7 @@ impl Platform for Threads {
         if worker.index() + 1 < self.workers.len() {
             return self.workers[worker.index()].wait().unpark();
         }
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let spare = lock(&self.spare);
         if let Some(thread) = &*spare {
             thread.unpark();
         }
@@ -92,7 +93,7 @@ impl Platform for Threads {
         // Relaxed: a pacemaker; the `last` call never waits for it.
         let runs = self.freed_runs.fetch_add(1, Ordering::Relaxed);
         if last || runs.is_multiple_of(RUNS_PER_WAKE) {
-            *self.freed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            *lock(&self.freed) += 1;
             self.on_freed.notify_all();
         }
     }

@@ -1,259 +1,17 @@
-//! The pool: workers in threads.
+//! The pool: what its users call.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use pinfold_affinity::{Binding, Plan, bind_current};
-use pinfold_core::arena::{MAGAZINE, MAX_RESERVE};
-use pinfold_core::idle::WORKERS_PER_WORD;
-use pinfold_core::platform::WorkerId;
-use pinfold_core::scheduler::{Parts, Scheduler, Seat};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::builder::{Builder, Start};
-use crate::current::{self, Shared, Worker};
+use crate::current::{self, Worker};
 use crate::error::{BuildError, SubmitError};
 use crate::handle::JoinHandle;
-use crate::platform::{PanicHandler, Threads};
+use crate::inner::{Inner, Layout};
+use crate::lock::lock;
+use crate::platform::PanicHandler;
 use crate::scope::Scope;
 use crate::shutdown::{Shutdown, ShutdownReport};
-use crate::storage::{Boxed, DequeMemory, OutOfMemory, zeroed};
-
-/// The most words in one worker's deque. What does not fit goes to the injector.
-const DEQUE_WORDS: usize = 4096;
-
-/// How long a broadcast waits for slots.
-const BROADCAST_PATIENCE: Duration = Duration::from_secs(1);
-
-/// The size and shape of a pool.
-pub(crate) struct Layout {
-    pub(crate) workers: usize,
-    pub(crate) slots: usize,
-    pub(crate) name: String,
-    pub(crate) plan: Option<Plan>,
-}
-
-/// What a worker's binding came to: where it is bound, if anywhere, or why not.
-pub(crate) type Bound = Result<Option<Binding>, String>;
-
-/// What a pool, its threads and its handles share.
-pub(crate) struct Inner {
-    pub(crate) scheduler: Shared,
-    pub(crate) layout: Layout,
-    /// Used by the scheduler's seats, hence behind it: fields are dropped in this order.
-    _deque_memory: DequeMemory,
-    /// What each worker's binding came to, once it has started.
-    pub(crate) bound: Box<[OnceLock<Bound>]>,
-    threads: Mutex<Vec<thread::JoinHandle<()>>>,
-    started: OnceLock<()>,
-    broadcasts: Mutex<Broadcasts>,
-    broadcasts_ended: Condvar,
-    /// Whose turn it is in the seat beyond the workers': see `as_last_worker`.
-    spare_seat: Mutex<()>,
-}
-
-/// How many slots there are beyond those that were asked for: so many may be free and out of reach in
-/// the workers' magazines, and a few are set aside for callers from outside.
-pub(crate) const fn beyond_slots(workers: usize) -> usize {
-    (workers + 1) * MAGAZINE as usize + MAX_RESERVE
-}
-
-#[derive(Default)]
-struct Broadcasts {
-    active: usize,
-    closed: bool,
-}
-
-impl Inner {
-    fn new(layout: Layout, panic_handler: Option<PanicHandler>) -> Result<Self, BuildError> {
-        let no_memory = |OutOfMemory { bytes }| BuildError::OutOfMemory { bytes };
-        let workers = layout.workers;
-        let slots = layout.slots + beyond_slots(workers);
-        let deque_words = layout.slots.next_power_of_two().min(DEQUE_WORDS);
-        // One seat more, for callers after a shutdown.
-        let deque_memory = DequeMemory::new(workers + 1, deque_words).map_err(no_memory)?;
-        // SAFETY: `Inner` drops the scheduler, and with it the seats, before the memory.
-        let parts = unsafe { deque_memory.parts() };
-        let seats = parts
-            .map(|part| Seat::with_storage(part).expect("a power of two"))
-            .collect();
-        let parts = Parts::<Boxed> {
-            slots: zeroed(slots).map_err(no_memory)?,
-            reserve: MAX_RESERVE,
-            entries: zeroed(slots.next_power_of_two()).map_err(no_memory)?,
-            seats,
-            words: zeroed((workers + 1).div_ceil(WORKERS_PER_WORD)).map_err(no_memory)?,
-        };
-        // SAFETY: all of it is new, and ours.
-        let scheduler =
-            unsafe { Scheduler::with_storage(parts, Threads::new(workers + 1, panic_handler)) };
-        let scheduler = scheduler.expect("the builder checked the numbers");
-        Ok(Inner {
-            scheduler,
-            _deque_memory: deque_memory,
-            bound: (0..workers).map(|_| OnceLock::new()).collect(),
-            layout,
-            threads: Mutex::default(),
-            started: OnceLock::new(),
-            broadcasts: Mutex::default(),
-            broadcasts_ended: Condvar::new(),
-            spare_seat: Mutex::default(),
-        })
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<thread::JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn broadcasts(&self) -> MutexGuard<'_, Broadcasts> {
-        self.broadcasts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What the thread of `worker` does.
-    fn run_worker(&self, id: WorkerId) {
-        self.scheduler.platform().enter(id);
-        let binding = self
-            .layout
-            .plan
-            .as_ref()
-            .and_then(|plan| plan.binding(id.index()));
-        let bound = match binding {
-            None => Ok(None),
-            Some(binding) => match bind_current(binding) {
-                Ok(_) => Ok(Some(binding.clone())),
-                Err(error) => Err(error.to_string()),
-            },
-        };
-        let first = self.bound[id.index()].set(bound);
-        debug_assert!(first.is_ok(), "a worker starts once");
-        let victims = self.layout.victims(id.index());
-        let worker = self.scheduler.worker(id, &victims);
-        let worker = worker.expect("each seat is taken once");
-        current::enter(&worker, || worker.run_until_closed());
-    }
-
-    /// Starts the threads; the second call and later ones do nothing.
-    fn start_threads(self: &Arc<Self>) -> Result<(), BuildError> {
-        let mut threads = self.threads();
-        threads.reserve_exact(self.layout.workers);
-        for index in 0..self.layout.workers {
-            let worker = WorkerId::new(index).expect("the builder checked the number");
-            let inner = Arc::clone(self);
-            let thread = thread::Builder::new()
-                .name(format!("{}-{index}", self.layout.name))
-                .spawn(move || inner.run_worker(worker))
-                .map_err(|source| BuildError::Thread { worker, source })?;
-            threads.push(thread);
-        }
-        Ok(())
-    }
-
-    /// Makes sure that there are threads.
-    #[inline]
-    pub(crate) fn ensure_started(self: &Arc<Self>) {
-        if self.started.get().is_none() {
-            self.start_late();
-        }
-    }
-
-    #[cold]
-    fn start_late(self: &Arc<Self>) {
-        self.started.get_or_init(|| {
-            // Fewer threads than asked for still do all the work, unless there are none.
-            if let Err(error) = self.start_threads() {
-                assert!(!self.threads().is_empty(), "{error}");
-            }
-        });
-    }
-
-    /// Waits for the threads, unless the caller is one of them.
-    pub(crate) fn join_threads(&self) {
-        if current::with_worker_of(&self.scheduler, |worker| worker.is_some()) {
-            return;
-        }
-        // Held while joining, so that a second caller waits as well.
-        let mut threads = self.threads();
-        for thread in threads.drain(..) {
-            // A worker catches its tasks' panics; should it die all the same, the process's panic
-            // hook has said so.
-            let _ = thread.join();
-        }
-    }
-
-    /// Calls `f` as a worker of this pool, which has been closed, in the seat that is kept for
-    /// callers; then runs what came in from outside after the workers had left. One caller at a time.
-    #[cold]
-    pub(crate) fn as_last_worker<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
-        current::with_outer_worker_of(&self.scheduler, |worker| match worker {
-            Some(worker) => f(worker),
-            None => self.in_spare_seat(f),
-        })
-    }
-
-    fn in_spare_seat<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
-        let _turn = self
-            .spare_seat
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let id = WorkerId::new(self.layout.workers).expect("there is one seat more than workers");
-        self.scheduler.platform().enter_spare();
-        let worker = self.scheduler.worker(id, &[]).expect("it is our turn");
-        current::enter(&worker, || {
-            let result = f(&worker);
-            while worker.run_one() {}
-            result
-        })
-    }
-
-    /// Counts a broadcast; `None` after a shutdown.
-    fn enter_broadcast(&self) -> Option<BroadcastEntered<'_>> {
-        let mut broadcasts = self.broadcasts();
-        if broadcasts.closed {
-            return None;
-        }
-        broadcasts.active += 1;
-        Some(BroadcastEntered(self))
-    }
-
-    /// Lets no broadcast begin any more, and waits for those that have.
-    pub(crate) fn close_broadcasts(&self) {
-        let mut broadcasts = self.broadcasts();
-        broadcasts.closed = true;
-        if current::with_worker_of(&self.scheduler, |worker| worker.is_some()) {
-            // The broadcast may be waiting for this very task.
-            return;
-        }
-        let ended = self
-            .broadcasts_ended
-            .wait_while(broadcasts, |broadcasts| broadcasts.active > 0);
-        drop(ended.unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-struct BroadcastEntered<'p>(&'p Inner);
-
-impl Drop for BroadcastEntered<'_> {
-    fn drop(&mut self) {
-        self.0.broadcasts().active -= 1;
-        self.0.broadcasts_ended.notify_all();
-    }
-}
-
-impl Layout {
-    /// Whom `worker` robs, nearest first.
-    fn victims(&self, worker: usize) -> Vec<WorkerId> {
-        let order = match &self.plan {
-            Some(plan) => plan.victim_order(worker),
-            None => (1..self.workers)
-                .map(|step| (worker + step) % self.workers)
-                .collect(),
-        };
-        order.into_iter().filter_map(WorkerId::new).collect()
-    }
-}
 
 /// A pool of workers that share tasks among themselves.
 ///
@@ -270,6 +28,7 @@ pub struct Pool {
     inner: OnceLock<Arc<Inner>>,
     /// What `inner` is made of.
     recipe: Mutex<Option<Recipe>>,
+    workers: usize,
 }
 
 struct Recipe {
@@ -282,7 +41,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`BuildError`].
+    /// [`BuildError::Workers`] for none or more than [`Builder::MAX_WORKERS`],
+    /// [`BuildError::OutOfMemory`], and [`BuildError::Thread`] if the system gives too few threads.
     pub fn new(workers: usize) -> Result<Pool, BuildError> {
         Pool::builder().workers(workers).build()
     }
@@ -297,6 +57,7 @@ impl Pool {
         start: Start,
         panic_handler: Option<PanicHandler>,
     ) -> Result<Pool, BuildError> {
+        let workers = layout.workers;
         if start == Start::Lazy {
             let recipe = Some(Recipe {
                 layout,
@@ -305,16 +66,17 @@ impl Pool {
             return Ok(Pool {
                 inner: OnceLock::new(),
                 recipe: Mutex::new(recipe),
+                workers,
             });
         }
         let inner = Arc::new(Inner::new(layout, panic_handler)?);
-        inner.started.get_or_init(|| ());
         let pool = Pool {
             inner: OnceLock::from(inner),
             recipe: Mutex::default(),
+            workers,
         };
         // On failure `pool` is dropped here, and ends the threads that there are.
-        pool.inner().start_threads()?;
+        pool.inner().start_now()?;
         Ok(pool)
     }
 
@@ -326,11 +88,7 @@ impl Pool {
     /// Makes a lazy pool, as the standard library makes a vector: without memory it panics.
     #[cold]
     fn make(&self) -> Arc<Inner> {
-        let recipe = self
-            .recipe
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let recipe = lock(&self.recipe).take();
         let Recipe {
             layout,
             panic_handler,
@@ -341,9 +99,32 @@ impl Pool {
         }
     }
 
+    /// How many workers there are, at least 1. O(1), and a lazy pool stays unmade.
+    ///
+    /// ```
+    /// let pool = pinfold::Pool::new(3)?;
+    /// let chunk = 1000_usize.div_ceil(pool.worker_count());
+    /// assert_eq!((pool.worker_count(), chunk), (3, 334));
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
+    pub fn worker_count(&self) -> usize {
+        self.workers
+    }
+
     /// Calls `f` on a worker of this pool and returns its result; inside `f`, the free functions
     /// of this crate mean this pool. The caller waits; if it is a worker of this pool, `f` is simply
-    /// called.
+    /// called, and after a shutdown the caller runs it.
+    ///
+    /// ```
+    /// let pool = pinfold::Pool::builder().workers(1).name("crunch").build()?;
+    /// let words = ["fold", "pin"];
+    /// let (longest, thread) = pool.install(|| {
+    ///     let longest = words.iter().map(|word| word.len()).max();
+    ///     (longest, std::thread::current().name().map(str::to_owned))
+    /// });
+    /// assert_eq!((longest, thread.as_deref()), (Some(4), Some("crunch-0")));
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
     ///
     /// # Panics
     ///
@@ -416,7 +197,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`SubmitError`] with the closure, if all slots are in use or the pool was shut down.
+    /// With the closure: [`SubmitError::Full`] while all slots are in use (wait for tasks to end, or
+    /// configure more [slots](Builder::slots)), [`SubmitError::ShutDown`] after a shutdown.
     pub fn submit<F, R>(&self, task: F) -> Result<JoinHandle<R>, SubmitError<F>>
     where
         F: FnOnce() -> R + Send + 'static,
@@ -426,53 +208,22 @@ impl Pool {
         JoinHandle::submit(self.inner(), task)
     }
 
-    /// Calls `f` once on each worker and returns the results in the workers' order.
-    ///
-    /// A worker runs `f` between two tasks, or while it waits for something: do not hold a lock that `f`
-    /// takes across a `join`, a `scope` or a wait. After a shutdown the list is empty. A broadcast
-    /// needs a free slot for each worker.
-    ///
-    /// # Panics
-    ///
-    /// If `f` does, after it has ended everywhere; or if all slots stay in use for a second, because
-    /// the caller itself holds them.
-    pub fn broadcast<R: Send>(&self, f: impl Fn(BroadcastContext) -> R + Sync) -> Vec<R> {
-        let Some(_entered) = self.inner().enter_broadcast() else {
-            return Vec::new();
-        };
-        let workers = self.inner().layout.workers;
-        let results: Vec<Mutex<Option<R>>> = (0..workers).map(|_| Mutex::new(None)).collect();
-        self.on_worker(|worker| {
-            let reach = |worker: &Worker<'_>| {
-                let context = BroadcastContext {
-                    worker: worker.id(),
-                    workers,
-                };
-                let result = f(context);
-                let place = &results[worker.id().index()];
-                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            };
-            // A slot for each worker may be a matter of waiting for the tasks that hold them.
-            let deadline = Instant::now() + BROADCAST_PATIENCE;
-            while let Err(exhausted) = worker.broadcast(workers, &reach) {
-                assert!(
-                    Instant::now() < deadline,
-                    "a broadcast finds no slots: {exhausted}"
-                );
-                thread::yield_now();
-            }
-        });
-        let result = |place: Mutex<Option<R>>| {
-            place
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner)
-                .expect("each worker was reached")
-        };
-        results.into_iter().map(result).collect()
-    }
-
     /// Takes no more tasks, deals with what was accepted as `how` says, and waits for the end of the
     /// threads. Idempotent. Called inside one of the pool's own tasks, it does not wait.
+    ///
+    /// ```
+    /// use pinfold::{Pool, Shutdown, SubmitError};
+    ///
+    /// let pool = Pool::new(2)?;
+    /// let submit = |n: u32| pool.submit(move || n * n).expect("a slot is free");
+    /// let handles: Vec<_> = (0..10).map(submit).collect();
+    /// let report = pool.shutdown(Shutdown::Drain);
+    /// assert!(report.cancelled == 0 && report.executed <= 10);
+    /// // What was accepted has run; nothing more is accepted.
+    /// assert!(handles.iter().all(|handle| handle.is_finished()));
+    /// assert!(matches!(pool.submit(|| 0), Err(SubmitError::ShutDown { .. })));
+    /// # Ok::<(), pinfold::BuildError>(())
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> ShutdownReport {
         self.inner().shut_down(how)
     }
@@ -520,24 +271,5 @@ impl fmt::Debug for Pool {
                 .field("scheduler", &inner.scheduler);
         }
         pool.finish_non_exhaustive()
-    }
-}
-
-/// Which worker a broadcast has reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BroadcastContext {
-    worker: WorkerId,
-    workers: usize,
-}
-
-impl BroadcastContext {
-    /// The worker that runs this.
-    pub fn worker(&self) -> WorkerId {
-        self.worker
-    }
-
-    /// How many workers there are.
-    pub fn workers(&self) -> usize {
-        self.workers
     }
 }

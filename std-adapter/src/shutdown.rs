@@ -2,7 +2,7 @@
 
 use pinfold_core::platform::WorkerId;
 
-use crate::pool::Inner;
+use crate::inner::Inner;
 
 /// What a shutdown does with tasks that have not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +20,10 @@ pub enum Shutdown {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Tasks that were run after the call. When the caller is a worker of the pool, those up to
-    /// its return.
-    pub ran: u64,
+    /// Tasks that were run after the call, counted as in
+    /// [`PoolMetrics::executed`](crate::PoolMetrics::executed). When the caller is a worker of the
+    /// pool, those up to its return.
+    pub executed: u64,
     /// Tasks that were cancelled.
     pub cancelled: usize,
 }
@@ -38,7 +39,7 @@ impl Inner {
         };
         self.join_threads();
         ShutdownReport {
-            ran: self.executed() - before,
+            executed: self.executed() - before,
             cancelled,
         }
     }

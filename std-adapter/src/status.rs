@@ -3,7 +3,8 @@
 use pinfold_affinity::Binding;
 use pinfold_core::platform::WorkerId;
 
-use crate::pool::{Inner, Pool};
+use crate::inner::Inner;
+use crate::pool::Pool;
 
 /// One worker, at some moment.
 #[derive(Clone, Debug)]

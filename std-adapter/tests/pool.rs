@@ -135,6 +135,9 @@ fn submit_hands_out_results_panics_and_cancellations() {
         Err(JoinError::Panicked(payload)) => assert_eq!(text(payload.as_ref()), "inside"),
         other => panic!("{other:?}"),
     }
+    let panicked = pool.submit(|| panic!("again")).unwrap().join().unwrap_err();
+    assert!(panicked.is_panic());
+    assert_eq!(text(panicked.into_panic().unwrap().as_ref()), "again");
     let (started, gate) = (Gate::new(), Gate::new());
     let busy = pool.submit({
         let (started, gate) = (started.clone(), gate.clone());
@@ -149,7 +152,9 @@ fn submit_hands_out_results_panics_and_cancellations() {
     let queued = pool.submit(|| 1).unwrap();
     assert!(queued.cancel());
     gate.open();
-    assert!(matches!(queued.join(), Err(JoinError::Cancelled)));
+    let cancelled = queued.join().unwrap_err();
+    assert!(matches!(cancelled, JoinError::Cancelled) && !cancelled.is_panic());
+    assert!(cancelled.into_panic().is_none());
     busy.join().unwrap();
 }
 
@@ -273,6 +278,62 @@ fn refused_sizes_are_named_with_the_limit() {
 }
 
 #[test]
+fn a_name_with_a_nul_is_refused_before_any_thread_is_made() {
+    let _dog = watchdog();
+    for start in [Start::Eager, Start::Lazy] {
+        let builder = Pool::builder().workers(2).name("nul\0ed").start(start);
+        let error = builder.build().unwrap_err();
+        let shown = error.to_string();
+        assert_eq!(
+            shown,
+            r#"the name "nul\0ed" has a NUL at byte 3: leave it out"#
+        );
+        let BuildError::Name { name, at } = error else {
+            panic!("{shown}");
+        };
+        assert_eq!((name.as_str(), at), ("nul\0ed", 3));
+        if let Some(threads) = threads_called("nul") {
+            assert_eq!(threads, 0);
+        }
+    }
+}
+
+#[test]
+fn a_worker_has_the_stack_that_was_asked_for() {
+    let _dog = watchdog();
+    // Each call keeps its frame until the deeper ones have returned.
+    fn deep(calls: usize) -> usize {
+        let mut frame = [calls; 8192];
+        std::hint::black_box(&mut frame);
+        match calls {
+            0 => 0,
+            _ => deep(calls - 1) + frame[0] / calls,
+        }
+    }
+    let frames = 16 << 20;
+    let calls = frames / (8192 * size_of::<usize>());
+    // Without optimisation a frame holds the array twice.
+    let pool = Pool::builder().workers(2).stack_size(4 * frames);
+    let pool = pool.build().unwrap();
+    assert_eq!(pool.broadcast(|_| deep(calls)), [calls; 2]);
+}
+
+#[test]
+fn a_stack_that_cannot_be_had_is_an_error() {
+    let _dog = watchdog();
+    for bytes in [usize::MAX, usize::MAX >> 1] {
+        let builder = Pool::builder().workers(2).name("huge").stack_size(bytes);
+        match builder.build().unwrap_err() {
+            BuildError::Thread { worker, .. } => assert_eq!(worker.index(), 0),
+            other => panic!("{other}"),
+        }
+        if let Some(threads) = threads_called("huge") {
+            assert_eq!(threads, 0);
+        }
+    }
+}
+
+#[test]
 fn a_full_pool_gives_the_closure_back_with_figures() {
     let _dog = watchdog();
     let pool = Pool::builder().workers(1).slots(16).build().unwrap();
@@ -345,6 +406,8 @@ fn a_lazy_pool_makes_no_thread_until_it_is_used() {
     ];
     for (name, first_use) in uses {
         let lazy = build(name, Start::Lazy);
+        assert_eq!(lazy.worker_count(), 3);
+        assert!(format!("{lazy:?}").starts_with("Pool { .. }"), "{lazy:?}");
         assert_eq!((lazy.metrics().workers, lazy.workers().len()), (3, 3));
         common::give_time();
         if let Some(threads) = threads_called(name) {

@@ -1,4 +1,4 @@
-//! Whom a worker robs first.
+//! Whom a worker steals from first.
 
 use super::order::narrowest_shared;
 use super::{Plan, WorkerPlan};
@@ -53,7 +53,7 @@ impl Plan {
     }
 
     /// All other workers, nearest first. Equally near ones follow in ascending order beginning
-    /// after `worker` itself and wrapping around, so that they do not all rob the same one.
+    /// after `worker` itself and wrapping around, so that they do not all steal from the same one.
     ///
     /// O(n log n) for n workers; allocates the result.
     ///

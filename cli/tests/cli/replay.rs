@@ -84,6 +84,18 @@ fn with_recording(name: &str, test: impl Fn(&Path)) {
 }
 
 #[test]
+fn the_shipped_recording_takes_at_least_its_longest_path() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/survey.json");
+    let (edges, tasks) = edges(&file);
+    assert_eq!((edges.len(), tasks), (16, 13));
+    for workers in ["1", "2"] {
+        // Split, align-3, count-3, merge, chart and archive were recorded with 35.1 s.
+        let makespan = replay(&file, workers, "0.01");
+        assert!(makespan >= 0.351, "{makespan}");
+    }
+}
+
+#[test]
 fn blast_on_two_workers() {
     with_recording("blast-chameleon-medium-001.json", |file| {
         replay(file, "2", "0.00005");

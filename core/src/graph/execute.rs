@@ -39,7 +39,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     ///
     /// # Errors
     ///
-    /// [`RunError`], before anything ran.
+    /// [`RunError::Nodes`], before anything ran, if `run` was made for another number of nodes.
     pub fn run_graph<G, N, B>(
         &self,
         plan: &Plan<G>,

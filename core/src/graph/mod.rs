@@ -22,6 +22,52 @@
 //! [`Outcome::Skipped`] with that node as root cause, and so do theirs; everything else goes on. After
 //! [`Run::stop`], what has not started ends as [`Outcome::Cancelled`].
 //!
+//! # Example
+//!
+//! A diamond whose edges are constants: 0 before 1 and 2, both before 3. (`Bare` is the platform of the
+//! crate's page: one core, driven by hand.)
+//!
+//! ```
+//! # use pinfold_core::platform::{Aborting, Platform, WorkerId};
+//! # use pinfold_core::scheduler::{Fixed, Scheduler};
+//! use std::sync::Mutex;
+//! use pinfold_core::graph::{Outcome, Plan, Run};
+//! # struct Bare;
+//! # impl Platform for Bare {
+//! #     fn park(&self, _: WorkerId) {}
+//! #     fn unpark(&self, _: WorkerId) {}
+//! # }
+//! # static SCHEDULER: Scheduler<Fixed<1, 16, 16>, Aborting<Bare>> = Scheduler::fixed(Aborting(Bare));
+//!
+//! const OFFSETS: [u32; 5] = [0, 2, 3, 4, 4];
+//! const SUCCESSORS: [u32; 4] = [1, 2, 3, 3];
+//!
+//! let (mut offsets, mut successors) = (OFFSETS, SUCCESSORS);
+//! let (mut in_degrees, mut roots, mut scratch) = ([0; 4], [0; 1], [0; 8]);
+//! let plan = Plan::new(
+//!     &mut offsets[..],
+//!     &mut successors[..],
+//!     &mut in_degrees[..],
+//!     &mut roots[..],
+//!     &mut scratch,
+//! )?;
+//! let mut run = Run::<[_; 4]>::fixed();
+//!
+//! let worker = SCHEDULER.worker(WorkerId::new(0).unwrap(), &[]).expect("the seat is free");
+//! for second_succeeds in [true, false] {
+//!     let order = Mutex::new(Vec::new());
+//!     worker.run_graph(&plan, &mut run, &|_: &_, _: &_, node| {
+//!         order.lock().unwrap().push(node);
+//!         if node != 2 || second_succeeds { Outcome::Ok } else { Outcome::Failed }
+//!     })?;
+//!     let ended = if second_succeeds { Outcome::Ok } else { Outcome::Skipped { root_cause: 2 } };
+//!     assert_eq!(run.outcome(3), Some(ended));
+//!     let ran: &[u32] = if second_succeeds { &[0, 1, 2, 3] } else { &[0, 1, 2] };
+//!     assert_eq!(order.into_inner().unwrap(), ran);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Source
 //!
 //! Counting only where nodes merge is as in marl; a node's last arrival without a

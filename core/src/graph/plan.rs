@@ -111,7 +111,12 @@ impl<S: Stable<u32> + AsMut<[u32]>> Plan<S> {
     ///
     /// # Errors
     ///
-    /// [`PlanError`] if the arrays do not describe a graph without cycles.
+    /// - [`PlanError::TooManyNodes`]: more than [`MAX_NODES`].
+    /// - [`PlanError::Length`]: one of the arrays is too short, or `in_degrees` is not one element per node.
+    /// - [`PlanError::Offsets`]: the offsets do not start at 0, do not grow, or do not end at the last
+    ///   edge.
+    /// - [`PlanError::Edge`]: an edge leads to no node.
+    /// - [`PlanError::Cycle`]: nodes wait for each other.
     pub fn new(
         offsets: S,
         successors: S,

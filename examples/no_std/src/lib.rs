@@ -1,15 +1,17 @@
-//! A scheduler in a `static`: no standard library, no allocator, two workers.
+//! A scheduler in a `static`: no standard library, no allocator, four workers.
 //!
-//! The platform below is written by hand for a machine with two cores and nothing else: a worker
+//! The platform below is written by hand for a machine with four cores and nothing else: a worker
 //! parks by spinning on a flag of its own (on hardware: `wfe`, or a sleep until the next inter-processor
-//! interrupt) and is unparked by setting it. Each core calls [`worker_main`] with its number after
-//! boot; [`primes_below`] gives them work.
+//! interrupt) and is unparked by setting it. The core that boots the machine finds out which cores share
+//! a cache and calls [`boot`]; each core calls [`worker_main`] with its number; [`primes_below`] gives
+//! them work.
 //!
-//! The tests stand in for the two cores with two threads.
+//! The tests stand in for the four cores with four threads.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+use core::array;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -19,9 +21,9 @@ use pinfold_core::worker::Worker;
 use spin::Once;
 
 /// How many cores there are, and so workers.
-pub const CORES: usize = 2;
+pub const CORES: usize = 4;
 
-/// Two workers, 64 slots, deques of 32 words: about 10 KiB, all in `.bss`.
+/// Four workers, 64 slots, deques of 32 words: about 13 KiB, all in `.bss`.
 type Storage = Fixed<CORES, 64, 32>;
 
 /// A panic ends the program, as it does on hardware.
@@ -29,7 +31,7 @@ type Machine = Aborting<Board>;
 
 static SCHEDULER: Scheduler<Storage, Machine> = Scheduler::fixed(Aborting(Board::new()));
 
-/// Whom each core robs, nearest first: a table that boot code fills in once.
+/// Whom each core steals from, nearest first. One core fills it in at boot; the others wait for that.
 static VICTIMS: Once<[[WorkerId; CORES - 1]; CORES]> = Once::new();
 
 /// The machine.
@@ -40,10 +42,17 @@ pub struct Board {
 }
 
 impl Board {
-    const fn new() -> Self {
+    /// Nobody is to be woken yet.
+    pub const fn new() -> Self {
         Board {
             tokens: [const { AtomicBool::new(false) }; CORES],
         }
+    }
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -61,16 +70,26 @@ impl Platform for Board {
     }
 }
 
-fn victims() -> &'static [[WorkerId; CORES - 1]; CORES] {
-    VICTIMS.call_once(|| {
-        let [zero, one] = [0, 1].map(|core| WorkerId::new(core).expect("there are two"));
-        [[one], [zero]]
-    })
+/// Says which cores share a cache: those with the same number in `clusters`. The core that boots the
+/// machine calls it, once it has read that from the hardware. A second call changes nothing.
+pub fn boot(clusters: [u8; CORES]) {
+    VICTIMS.call_once(|| array::from_fn(|core| victims_of(core, clusters)));
 }
 
-/// What core `core` does from boot to shutdown. `false`: there is no such core, or it is running.
+/// All cores but `core`, those of its cluster first, then those with the next higher numbers.
+fn victims_of(core: usize, clusters: [u8; CORES]) -> [WorkerId; CORES - 1] {
+    let mut victims: [usize; CORES - 1] = array::from_fn(|step| (core + 1 + step) % CORES);
+    victims.sort_unstable_by_key(|&victim| {
+        let is_far = clusters[victim] != clusters[core];
+        (is_far, (CORES + victim - core) % CORES)
+    });
+    victims.map(|victim| WorkerId::new(victim).expect("there are four"))
+}
+
+/// What core `core` does from boot to shutdown; it begins when [`boot`] was called. `false`: there is
+/// no such core, or it is running.
 pub fn worker_main(core: usize) -> bool {
-    let Some(victims) = victims().get(core) else {
+    let Some(victims) = VICTIMS.wait().get(core) else {
         return false;
     };
     let Some(worker) = WorkerId::new(core).and_then(|id| SCHEDULER.worker(id, victims)) else {
@@ -131,13 +150,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_cores_share_a_static_scheduler() {
-        let cores = [0, 1].map(|core| std::thread::spawn(move || worker_main(core)));
+    fn a_core_steals_from_its_own_cluster_first() {
+        let victims = |core, clusters| victims_of(core, clusters).map(|victim| victim.index());
+        assert_eq!(victims(0, [0, 0, 1, 1]), [1, 2, 3]);
+        assert_eq!(victims(3, [0, 0, 1, 1]), [2, 0, 1]);
+        assert_eq!(victims(1, [7, 8, 7, 8]), [3, 2, 0]);
+    }
+
+    #[test]
+    fn four_cores_share_a_static_scheduler() {
+        let cores = [0, 1, 2, 3].map(|core| std::thread::spawn(move || worker_main(core)));
+        boot([0, 0, 1, 1]);
         for (n, primes) in [(0, 0), (2, 0), (3, 1), (100, 25), (100_000, 9_592)] {
             assert_eq!(primes_below(n), Some(primes));
         }
-        assert!(!worker_main(2), "there is no third core");
+        assert!(!worker_main(4), "there is no fifth core");
+        assert!(size_of_val(&SCHEDULER) < 13 << 10);
         shut_down();
-        assert_eq!(cores.map(|core| core.join().unwrap()), [true, true]);
+        assert_eq!(cores.map(|core| core.join().unwrap()), [true; 4]);
     }
 }

@@ -137,7 +137,10 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`GraphError`].
+    /// - [`GraphError::TooLarge`]: more tasks than [`MAX_NODES`].
+    /// - [`GraphError::Foreign`]: a task is to run [after](Task::after) one of another builder.
+    /// - [`GraphError::DuplicateName`]: two tasks have the same name.
+    /// - [`GraphError::Cycle`]: tasks wait for each other in a circle, whose names it gives.
     pub fn build(self) -> Result<Graph, GraphError> {
         let mut specs = self.specs.into_inner();
         if specs.len() > MAX_NODES {

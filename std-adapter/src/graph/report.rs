@@ -68,7 +68,10 @@ impl RunReport {
             .expect("the state is there until the drop")
     }
 
-    /// The time from the run's start to its end.
+    /// The time from the run's start to its end, by the calling thread's monotonic clock
+    /// ([`Instant`](std::time::Instant)). It counts from the call of [`Pool::run`](crate::Pool::run),
+    /// so that it includes the wait for a worker; the times of [`TaskReport`] count from the same
+    /// moment.
     pub fn makespan(&self) -> Duration {
         self.makespan
     }

@@ -1,7 +1,7 @@
 //! Running a graph on a pool.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use pinfold_core::graph::{Node, Outcome as CoreOutcome, Run};
@@ -12,11 +12,31 @@ use super::report::RunReport;
 use super::{BoxError, TimedOut};
 use crate::current::Worker;
 use crate::error::panic_text;
+use crate::lock::{into_inner, lock};
 use crate::platform::Threads;
 use crate::pool::Pool;
 use crate::storage::Owned;
 
-/// How a graph is run.
+/// How a graph is run: by [`Pool::run_with`].
+///
+/// ```
+/// use pinfold::graph::{Builder, Outcome, RunOptions};
+///
+/// let builder = Builder::new();
+/// let load = builder.task("load", || Err::<(), _>("no such file"));
+/// builder.task("use", || ()).after([load]);
+/// let graph = builder.build()?;
+///
+/// let options = RunOptions::new().fail_fast(true).record_times(true);
+/// let report = pinfold::Pool::new(1)?.run_with(&graph, options);
+/// let load = report.task(0).expect("the first task");
+/// assert!(matches!(load.outcome(), Outcome::Failed(error) if error.to_string() == "no such file"));
+/// assert!(load.start() <= load.end() && load.end() <= Some(report.makespan()));
+/// let (user, ran_by) = (report.task(1).expect("the second"), load.worker());
+/// assert!(matches!(user.outcome(), Outcome::Skipped { root_cause: 0 }));
+/// assert!(user.worker().is_none() && ran_by.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "options do nothing until a run gets them"]
 pub struct RunOptions {
@@ -50,15 +70,12 @@ pub(super) struct States(Mutex<Vec<RunState>>);
 
 impl States {
     fn take(&self) -> Option<RunState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        lock(&self.0).pop()
     }
 
     pub(super) fn give(&self, mut state: RunState) {
         state.errors.clear();
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(state);
+        lock(&self.0).push(state);
     }
 }
 
@@ -153,10 +170,7 @@ impl Progress<'_> {
         if error.is::<TimedOut>() {
             return CoreOutcome::TimedOut;
         }
-        self.errors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((node, error));
+        lock(&self.errors).push((node, error));
         CoreOutcome::Failed
     }
 }
@@ -187,10 +201,7 @@ impl Pool {
         let ran = self.on_worker(|worker| worker.run_graph(&inner.plan, run, &body));
         debug_assert_eq!(ran, Ok(()), "the state was made for this graph");
         let makespan = progress.start.elapsed();
-        *errors = progress
-            .errors
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        *errors = into_inner(progress.errors);
         RunReport::new(Arc::clone(inner), state, makespan, options.record_times)
     }
 }
