@@ -67,6 +67,21 @@ impl Threads {
     }
 }
 
+/// Calls what users have written and nobody joins. The payload of its panic is forgotten, for it may
+/// panic in its turn when it is dropped.
+fn contain(f: impl FnOnce()) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(f)) {
+        std::mem::forget(second);
+    }
+}
+
+impl Threads {
+    /// Drops what a panic carried, which may panic itself.
+    pub(crate) fn discard(panic: PanicPayload) {
+        contain(|| drop(panic));
+    }
+}
+
 impl Platform for Threads {
     fn park(&self, _: WorkerId) {
         std::thread::park();
@@ -113,12 +128,9 @@ impl Unwind for Threads {
 
     fn unhandled(&self, panic: PanicPayload) {
         // The process's panic hook has already reported it.
-        let Some(handler) = &self.panic_handler else {
-            return;
-        };
-        if let Err(second) = catch_unwind(AssertUnwindSafe(|| handler(panic))) {
-            // A payload may panic when dropped; then the pool would die after all.
-            std::mem::forget(second);
+        match &self.panic_handler {
+            Some(handler) => contain(|| handler(panic)),
+            None => Threads::discard(panic),
         }
     }
 }
