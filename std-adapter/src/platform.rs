@@ -15,8 +15,9 @@ pub type PanicPayload = Box<dyn Any + Send + 'static>;
 /// Told of panics in tasks that nobody joins.
 pub(crate) type PanicHandler = Box<dyn Fn(PanicPayload) + Send + Sync>;
 
-/// How many runs of free slots come together before those who starve are woken: a wake costs some
-/// microseconds, a run is a few dozen slots.
+/// While those who starve are still on their way to the slots of the first run that woke them, how many
+/// further runs come together before they are woken once more: a wake costs some microseconds, a run is
+/// a few dozen slots.
 const RUNS_PER_WAKE: u32 = 16;
 
 pub(crate) struct Threads {
@@ -54,9 +55,15 @@ impl Threads {
         *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
     }
 
-    /// How often slots have become free for those who starve.
+    /// How often slots have become free for those who starve. The next run of free slots counts, and
+    /// the slots of former ones can be seen after this.
     pub(crate) fn freed(&self) -> u64 {
-        *self.freed.lock().unwrap_or_else(PoisonError::into_inner)
+        let freed = *self.freed.lock().unwrap_or_else(PoisonError::into_inner);
+        // Acquire: pairs with the Release in `slots_freed`: a run that came before this, and may wake
+        // nobody, has its slots found by the caller's next look. Release: the one after sees zero.
+        // Behind the read of `freed`, so that a run in between is found, and one after is waited for.
+        self.freed_runs.swap(0, Ordering::AcqRel);
+        freed
     }
 
     /// Waits until slots have become free since [`Threads::freed`] said `seen`.
@@ -104,8 +111,9 @@ impl Platform for Threads {
     }
 
     fn slots_freed(&self, last: bool) {
-        // Relaxed: a pacemaker; the `last` call never waits for it.
-        let runs = self.freed_runs.fetch_add(1, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `freed`. Zero means that somebody may have gone to sleep since
+        // the last run; the `last` call never asks.
+        let runs = self.freed_runs.fetch_add(1, Ordering::AcqRel);
         if last || runs.is_multiple_of(RUNS_PER_WAKE) {
             *self.freed.lock().unwrap_or_else(PoisonError::into_inner) += 1;
             self.on_freed.notify_all();
