@@ -41,6 +41,7 @@
 //! For tasks that block on input and output (a worker that blocks is a worker less), and for
 //! asynchronous programs: a [`JoinHandle`] is a `Future`, but a pool is no executor of futures.
 
+mod alone;
 mod builder;
 mod call;
 mod current;

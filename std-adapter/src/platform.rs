@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use pinfold_core::platform::{Platform, Unwind, WorkerId};
 pub type PanicPayload = Box<dyn Any + Send + 'static>;
 
 /// Told of panics in tasks that nobody joins.
-pub(crate) type PanicHandler = Box<dyn Fn(PanicPayload) + Send + Sync>;
+pub(crate) type PanicHandler = Arc<dyn Fn(PanicPayload) + Send + Sync>;
 
 /// While those who starve are still on their way to the slots of the first run that woke them, how many
 /// further runs come together before they are woken once more: a wake costs some microseconds, a run is
@@ -49,10 +49,15 @@ impl Threads {
         debug_assert!(entered.is_ok(), "a worker has one thread");
     }
 
-    /// The calling thread sits in the spare seat. It never sleeps there for lack of work, but it waits,
+    /// The calling thread sits in the last seat. It never sleeps there for lack of work, but it waits,
     /// and many threads may come one after the other.
-    pub(crate) fn enter_spare(&self) {
+    pub(crate) fn enter_last(&self) {
         *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
+    }
+
+    /// How the panics of tasks are handled that nobody joins.
+    pub(crate) fn panic_handler(&self) -> Option<PanicHandler> {
+        self.panic_handler.clone()
     }
 
     /// How often slots have become free for those who starve. The next run of free slots counts, and

@@ -11,6 +11,7 @@ use pinfold_core::idle::WORKERS_PER_WORD;
 use pinfold_core::platform::WorkerId;
 use pinfold_core::scheduler::{Scheduler, Seat};
 
+use crate::alone::Settling;
 use crate::builder::{Builder, Start};
 use crate::current::{self, Shared, Worker};
 use crate::error::{BuildError, SubmitError};
@@ -46,29 +47,45 @@ pub(crate) struct Inner {
     /// What each worker's binding came to, once it has started.
     pub(crate) bound: Box<[OnceLock<Bound>]>,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
-    started: OnceLock<()>,
+    /// How many of the workers have a thread, once that is decided.
+    started: OnceLock<usize>,
     broadcasts: Mutex<Broadcasts>,
-    broadcasts_ended: Condvar,
-    /// Whose turn it is in the seat beyond the workers': see `as_last_worker`.
-    spare_seat: Mutex<()>,
+    broadcasts_changed: Condvar,
+    pub(crate) settling: Mutex<Settling>,
+    pub(crate) settled: Condvar,
 }
 
-#[derive(Default)]
+/// The broadcasts under way. While there are any, no worker leaves: it waits until the last has ended, or
+/// another one has begun, which is going to reach it. Nobody else waits for a broadcast.
 struct Broadcasts {
     active: usize,
-    closed: bool,
+    /// How many have begun, and have reached, or will reach, every worker.
+    begun: usize,
+    /// How many of those have reached each worker.
+    reached: Box<[usize]>,
+    /// Some worker has left: no broadcast enters any more.
+    left: bool,
 }
 
-impl Inner {
-    fn new(layout: Layout, panic_handler: Option<PanicHandler>) -> Result<Self, BuildError> {
+/// A scheduler and its memory.
+pub(crate) struct Parts {
+    pub(crate) scheduler: Shared,
+    /// Used by the scheduler's seats, hence behind it: fields are dropped in this order.
+    deque_memory: DequeMemory,
+}
+
+impl Parts {
+    pub(crate) fn new(
+        seats: usize,
+        slots: usize,
+        deque_words: usize,
+        threads: Threads,
+    ) -> Result<Self, BuildError> {
         let no_memory = |OutOfMemory { bytes }| BuildError::OutOfMemory { bytes };
-        let workers = layout.workers;
-        // So many may be free and out of reach in the workers' magazines.
-        let slots = layout.slots + (workers + 1) * MAGAZINE as usize;
-        let deque_words = layout.slots.next_power_of_two().min(DEQUE_WORDS);
-        // One seat more, for callers after a shutdown.
-        let deque_memory = DequeMemory::new(workers + 1, deque_words).map_err(no_memory)?;
-        // SAFETY: `Inner` drops the scheduler, and with it the seats, before the memory.
+        let count = seats;
+        let deque_memory = DequeMemory::new(seats, deque_words).map_err(no_memory)?;
+        // SAFETY: `Parts`, and who takes them apart, drops the scheduler, and with it the seats, before
+        // the memory.
         let parts = unsafe { deque_memory.parts() };
         let seats = parts
             .map(|part| Seat::with_storage(part).expect("a power of two"))
@@ -77,10 +94,29 @@ impl Inner {
             zeroed(slots).map_err(no_memory)?,
             zeroed(slots.next_power_of_two()).map_err(no_memory)?,
             seats,
-            zeroed((workers + 1).div_ceil(WORKERS_PER_WORD)).map_err(no_memory)?,
-            Threads::new(workers + 1, panic_handler),
+            zeroed(count.div_ceil(WORKERS_PER_WORD)).map_err(no_memory)?,
+            threads,
         )
         .expect("the builder checked the numbers");
+        Ok(Parts {
+            scheduler,
+            deque_memory,
+        })
+    }
+}
+
+impl Inner {
+    fn new(layout: Layout, panic_handler: Option<PanicHandler>) -> Result<Self, BuildError> {
+        let workers = layout.workers;
+        // So many may be free and out of reach in the workers' magazines.
+        let slots = layout.slots + (workers + 1) * MAGAZINE as usize;
+        let deque_words = layout.slots.next_power_of_two().min(DEQUE_WORDS);
+        // One seat more, for what comes too late for the workers.
+        let threads = Threads::new(workers + 1, panic_handler);
+        let Parts {
+            scheduler,
+            deque_memory,
+        } = Parts::new(workers + 1, slots, deque_words, threads)?;
         Ok(Inner {
             scheduler,
             _deque_memory: deque_memory,
@@ -88,9 +124,15 @@ impl Inner {
             layout,
             threads: Mutex::default(),
             started: OnceLock::new(),
-            broadcasts: Mutex::default(),
-            broadcasts_ended: Condvar::new(),
-            spare_seat: Mutex::default(),
+            broadcasts: Mutex::new(Broadcasts {
+                active: 0,
+                begun: 0,
+                reached: vec![0; workers].into(),
+                left: false,
+            }),
+            broadcasts_changed: Condvar::new(),
+            settling: Mutex::default(),
+            settled: Condvar::new(),
         })
     }
 
@@ -124,7 +166,7 @@ impl Inner {
         let victims = self.layout.victims(id.index());
         let worker = self.scheduler.worker(id, &victims);
         let worker = worker.expect("each seat is taken once");
-        current::enter(&worker, || worker.run_until_closed());
+        current::enter(&worker, Some(id), || self.run_until_left(&worker));
     }
 
     /// Starts the threads; the second call and later ones do nothing.
@@ -158,12 +200,14 @@ impl Inner {
             if let Err(error) = self.start_threads() {
                 assert!(!self.threads().is_empty(), "{error}");
             }
+            self.threads().len()
         });
     }
 
-    /// Waits for the threads, unless the caller is one of them.
+    /// Waits for the threads, and for whoever does what came too late for them, unless they may be
+    /// waiting for the caller.
     pub(crate) fn join_threads(&self) {
-        if current::with_worker_of(&self.scheduler, |worker| worker.is_some()) {
+        if self.is_inside() {
             return;
         }
         // Held while joining, so that a second caller waits as well.
@@ -173,55 +217,52 @@ impl Inner {
             // hook has said so.
             let _ = thread.join();
         }
+        self.wait_until_settled();
     }
 
-    /// Calls `f` as a worker of this pool, which has been closed, in the seat that is kept for
-    /// callers; then runs what came in from outside after the workers had left. One caller at a time.
-    #[cold]
-    pub(crate) fn as_last_worker<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
-        current::with_outer_worker_of(&self.scheduler, |worker| match worker {
-            Some(worker) => f(worker),
-            None => self.in_spare_seat(f),
-        })
+    /// Runs tasks until the pool is closed, nothing is left, and no broadcast is under way.
+    fn run_until_left(&self, worker: &Worker<'_>) {
+        loop {
+            worker.run_until_closed();
+            let mut broadcasts = self.broadcasts();
+            loop {
+                if broadcasts.active == 0 {
+                    broadcasts.left = true;
+                    return;
+                }
+                if broadcasts.reached[worker.id().index()] != broadcasts.begun {
+                    break;
+                }
+                broadcasts = self
+                    .broadcasts_changed
+                    .wait(broadcasts)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            drop(broadcasts);
+            // Who has begun it posts it right now, or within `BROADCAST_PATIENCE`.
+            thread::yield_now();
+        }
     }
 
-    fn in_spare_seat<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
-        let _turn = self
-            .spare_seat
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let id = WorkerId::new(self.layout.workers).expect("there is one seat more than workers");
-        self.scheduler.platform().enter_spare();
-        let worker = self.scheduler.worker(id, &[]).expect("it is our turn");
-        current::enter(&worker, || {
-            let result = f(&worker);
-            while worker.run_one() {}
-            result
-        })
-    }
-
-    /// Counts a broadcast; `None` after a shutdown.
+    /// Counts a broadcast; `None` if workers have left.
     fn enter_broadcast(&self) -> Option<BroadcastEntered<'_>> {
         let mut broadcasts = self.broadcasts();
-        if broadcasts.closed {
+        if broadcasts.left {
             return None;
         }
         broadcasts.active += 1;
         Some(BroadcastEntered(self))
     }
 
-    /// Lets no broadcast begin any more, and waits for those that have.
-    pub(crate) fn close_broadcasts(&self) {
+    /// Lets a broadcast begin or, if it cannot go on, end again.
+    fn count_begun(&self, more: bool) {
         let mut broadcasts = self.broadcasts();
-        broadcasts.closed = true;
-        if current::with_worker_of(&self.scheduler, |worker| worker.is_some()) {
-            // The broadcast may be waiting for this very task.
-            return;
+        if more {
+            broadcasts.begun += 1;
+        } else {
+            broadcasts.begun -= 1;
         }
-        let ended = self
-            .broadcasts_ended
-            .wait_while(broadcasts, |broadcasts| broadcasts.active > 0);
-        drop(ended.unwrap_or_else(PoisonError::into_inner));
+        self.broadcasts_changed.notify_all();
     }
 }
 
@@ -230,7 +271,7 @@ struct BroadcastEntered<'p>(&'p Inner);
 impl Drop for BroadcastEntered<'_> {
     fn drop(&mut self) {
         self.0.broadcasts().active -= 1;
-        self.0.broadcasts_ended.notify_all();
+        self.0.broadcasts_changed.notify_all();
     }
 }
 
@@ -300,7 +341,7 @@ impl Pool {
             });
         }
         let inner = Arc::new(Inner::new(layout, panic_handler)?);
-        inner.started.get_or_init(|| ());
+        inner.started.get_or_init(|| inner.layout.workers);
         let pool = Pool {
             inner: OnceLock::from(inner),
             recipe: Mutex::default(),
@@ -387,7 +428,7 @@ impl Pool {
     /// Called outside of the pool while all slots are in use, it waits for one; called by a
     /// worker, the worker then runs the task itself. After a shutdown the caller does.
     pub fn spawn(&self, task: impl FnOnce() + Send + 'static) {
-        current::with_worker_of(&self.inner().scheduler, |worker| match worker {
+        current::with_worker_for(&self.inner().scheduler, |worker| match worker {
             Some(worker) => spawn_inside(worker, task),
             None => {
                 self.inner().ensure_started();
@@ -421,21 +462,30 @@ impl Pool {
     /// Calls `f` once on each worker and returns the results in the workers' order.
     ///
     /// A worker runs `f` between two tasks, or while it waits for something: do not hold a lock that `f`
-    /// takes across a `join`, a `scope` or a wait. After a shutdown the list is empty. A broadcast
-    /// needs a free slot for each worker.
+    /// takes across a `join`, a `scope` or a wait. After a shutdown, or if one comes before it has begun, the
+    /// list is empty; else it is complete. A broadcast needs a free slot for each worker. In a lazy pool
+    /// that got fewer threads than it asked for, the workers are those that have one.
     ///
     /// # Panics
     ///
     /// If `f` does, after it has ended everywhere; or if all slots stay in use for a second, because
     /// the caller itself holds them.
     pub fn broadcast<R: Send>(&self, f: impl Fn(BroadcastContext) -> R + Sync) -> Vec<R> {
-        let Some(_entered) = self.inner().enter_broadcast() else {
+        let inner = self.inner();
+        inner.ensure_started();
+        let workers = inner.started.get().copied().unwrap_or(0);
+        let Some(_entered) = inner.enter_broadcast() else {
             return Vec::new();
         };
-        let workers = self.inner().layout.workers;
         let results: Vec<Mutex<Option<R>>> = (0..workers).map(|_| Mutex::new(None)).collect();
-        self.on_worker(|worker| {
+        let begun = self.on_worker(|worker| {
+            if current::id().is_none() {
+                // It came too late, and is made by the caller, who is none of the workers.
+                return false;
+            }
+            inner.count_begun(true);
             let reach = |worker: &Worker<'_>| {
+                inner.broadcasts().reached[worker.id().index()] += 1;
                 let context = BroadcastContext {
                     worker: worker.id(),
                     workers,
@@ -447,13 +497,17 @@ impl Pool {
             // A slot for each worker may be a matter of waiting for the tasks that hold them.
             let deadline = Instant::now() + BROADCAST_PATIENCE;
             while let Err(exhausted) = worker.broadcast(workers, &reach) {
-                assert!(
-                    Instant::now() < deadline,
-                    "a broadcast finds no slots: {exhausted}"
-                );
+                if Instant::now() >= deadline {
+                    inner.count_begun(false);
+                    panic!("a broadcast finds no slots: {exhausted}");
+                }
                 thread::yield_now();
             }
+            true
         });
+        if !begun {
+            return Vec::new();
+        }
         let result = |place: Mutex<Option<R>>| {
             place
                 .into_inner()
@@ -472,7 +526,7 @@ impl Pool {
     /// Calls `f` with a worker of this pool: here if this thread is one, else there.
     #[inline]
     pub(crate) fn on_worker<R: Send>(&self, f: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
-        current::with_worker_of(&self.inner().scheduler, |worker| match worker {
+        current::with_worker_for(&self.inner().scheduler, |worker| match worker {
             Some(worker) => f(worker),
             None => self.outside(f),
         })

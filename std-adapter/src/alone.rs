@@ -1,0 +1,92 @@
+//! Calls into a pool that was shut down.
+//!
+//! The workers may have left, so the caller does the work, as the only worker of a scheduler that is made
+//! for the call and dropped after it. It shares nothing with anybody: **whoever calls an ended pool waits
+//! for nobody**, however many call at once and whatever they do to each other. What the call spawns is
+//! run before it returns; calls into the same pool from inside it find the worker that stands in.
+//!
+//! The pool keeps one seat of its own beyond the workers', for tasks that it accepted and that were
+//! published only after the workers had left: see [`Inner::settle`]. Nobody waits for that seat either.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use pinfold_core::arena::MAGAZINE;
+use pinfold_core::platform::{Unwind, WorkerId};
+
+use crate::current::{self, Worker};
+use crate::platform::Threads;
+use crate::pool::{Inner, Parts};
+
+/// The slots of a scheduler for one call. Without a free one, a task is run at once.
+const SLOTS: usize = 4 * MAGAZINE as usize;
+
+/// Who runs what came in too late for the workers.
+#[derive(Default)]
+pub(crate) struct Settling {
+    /// Somebody sits in the spare seat.
+    active: bool,
+    /// He is to look once more before he leaves it.
+    again: bool,
+}
+
+impl Inner {
+    /// Calls `f` as a worker that stands in for those of this pool, which has been closed, and runs what
+    /// that has spawned.
+    #[cold]
+    pub(crate) fn alone<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
+        let threads = Threads::new(1, self.scheduler.platform().panic_handler());
+        let parts = Parts::new(1, SLOTS, SLOTS, threads)
+            .unwrap_or_else(|error| panic!("a call after the shutdown cannot be made: {error}"));
+        let id = WorkerId::new(0).expect("a small number");
+        parts.scheduler.platform().enter_last();
+        let worker = parts.scheduler.worker(id, &[]).expect("its first worker");
+        current::enter_for(&self.scheduler, &worker, None, || {
+            let result = Threads::catch(|| f(&worker));
+            // What was spawned was accepted, also if its spawner panics.
+            while worker.run_one() {}
+            result.unwrap_or_else(|panic| Threads::resume(panic))
+        })
+    }
+
+    /// Makes sure that what stands in the injector is run, although the workers may have left. Does not
+    /// wait: if somebody is doing that already, he looks once more when he has done.
+    #[cold]
+    pub(crate) fn settle(&self) {
+        let mut settling = self.settling();
+        if std::mem::replace(&mut settling.active, true) {
+            settling.again = true;
+            return;
+        }
+        drop(settling);
+        loop {
+            self.run_leftovers();
+            let mut settling = self.settling();
+            if !std::mem::take(&mut settling.again) {
+                settling.active = false;
+                self.settled.notify_all();
+                return;
+            }
+        }
+    }
+
+    /// Runs what stands in the injector, in the spare seat. A call from outside is turned away there: its
+    /// caller, who waits, makes it by himself.
+    fn run_leftovers(&self) {
+        let id = WorkerId::new(self.layout.workers).expect("there is one seat more than workers");
+        self.scheduler.platform().enter_last();
+        let worker = self.scheduler.worker(id, &[]).expect("it is our turn");
+        current::enter(&worker, None, || while worker.run_one() {});
+    }
+
+    /// Waits until nobody settles.
+    pub(crate) fn wait_until_settled(&self) {
+        let settled = self
+            .settled
+            .wait_while(self.settling(), |settling| settling.active);
+        drop(settled.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn settling(&self) -> MutexGuard<'_, Settling> {
+        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
