@@ -6,7 +6,28 @@
 //! run before it returns; calls into the same pool from inside it find the worker that stands in.
 //!
 //! The pool keeps one seat of its own beyond the workers', for tasks that it accepted and that were
-//! published only after the workers had left: see [`Inner::settle`]. Nobody waits for that seat either.
+//! published only after the workers had left: see [`Inner::settle`]. Nobody waits for that seat either,
+//! except who ends the pool: who finds it taken leaves its task to whoever sits there.
+//!
+//! **Why nothing waits for itself.** After the closing a thread waits for another one in five places:
+//!
+//! 1. In [`Inner::join_threads`], for the workers and for who settles. A thread that runs a task of the
+//!    pool, or something that such a task waits for, does not ([`Inner::is_inside`]: the workers on this
+//!    thread's stack, those that stand in for this pool's, and all of both kinds on the stacks of the threads
+//!    that wait for this one).
+//! 2. A worker that would leave, for broadcasts: until the last has ended, or one has begun that has not
+//!    reached it. Who broadcasts waits for mail to be served, which workers do that wait or would leave,
+//!    and for slots no longer than a second; it waits for no worker's leaving.
+//! 3. In `JoinHandle::join`, for the task, as before the end. A task accepted is with a worker that has not
+//!    left, or is settled by who published it or by who sits in the seat. Who is a worker of the pool, or
+//!    sits there, runs it itself.
+//! 4. In a call that was accepted before the closing, until a worker has run it or it was dropped. In the
+//!    seat it is only dropped, and its caller then goes on alone.
+//! 5. In the seat, for nothing but what its tasks themselves wait for.
+//!
+//! So a circle has an edge that a user made, a task that waits for a thread, as it would be one
+//! before the end in a pool of one worker: **tasks that came too late for the workers are run one after the
+//! other**, and one of them that waits for a later one, or for a call published as late, waits for ever.
 
 use std::sync::{MutexGuard, PoisonError};
 

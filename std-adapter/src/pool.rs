@@ -254,15 +254,25 @@ impl Inner {
         Some(BroadcastEntered(self))
     }
 
-    /// Lets a broadcast begin or, if it cannot go on, end again.
-    fn count_begun(&self, more: bool) {
-        let mut broadcasts = self.broadcasts();
-        if more {
-            broadcasts.begun += 1;
-        } else {
-            broadcasts.begun -= 1;
-        }
+    /// Calls `reach` once on each of the first `workers` workers. A slot for each may be a matter of waiting
+    /// for the tasks that hold them; the workers that have nothing to do stay meanwhile.
+    fn broadcast_by(
+        &self,
+        worker: &Worker<'_>,
+        workers: usize,
+        reach: &(impl for<'w> Fn(&Worker<'w>) + Sync),
+    ) {
+        self.broadcasts().begun += 1;
         self.broadcasts_changed.notify_all();
+        let deadline = Instant::now() + BROADCAST_PATIENCE;
+        while let Err(exhausted) = worker.broadcast(workers, reach) {
+            if Instant::now() >= deadline {
+                self.broadcasts().begun -= 1;
+                self.broadcasts_changed.notify_all();
+                panic!("a broadcast finds no slots: {exhausted}");
+            }
+            thread::yield_now();
+        }
     }
 }
 
@@ -483,7 +493,6 @@ impl Pool {
                 // It came too late, and is made by the caller, who is none of the workers.
                 return false;
             }
-            inner.count_begun(true);
             let reach = |worker: &Worker<'_>| {
                 inner.broadcasts().reached[worker.id().index()] += 1;
                 let context = BroadcastContext {
@@ -494,15 +503,7 @@ impl Pool {
                 let place = &results[worker.id().index()];
                 *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             };
-            // A slot for each worker may be a matter of waiting for the tasks that hold them.
-            let deadline = Instant::now() + BROADCAST_PATIENCE;
-            while let Err(exhausted) = worker.broadcast(workers, &reach) {
-                if Instant::now() >= deadline {
-                    inner.count_begun(false);
-                    panic!("a broadcast finds no slots: {exhausted}");
-                }
-                thread::yield_now();
-            }
+            inner.broadcast_by(worker, workers, &reach);
             true
         });
         if !begun {
@@ -582,7 +583,7 @@ impl BroadcastContext {
         self.worker
     }
 
-    /// How many workers there are.
+    /// How many workers are reached: all that there are.
     pub fn workers(&self) -> usize {
         self.workers
     }
