@@ -1,6 +1,7 @@
 //! How a pool is configured.
 
 use std::fmt;
+use std::sync::Arc;
 
 use pinfold_affinity::{Allowed, Placement, Plan, Topology};
 use pinfold_core::arena::MAX_SLOTS;
@@ -120,7 +121,7 @@ impl Builder {
     /// Is called, on the worker, with the payload of a panic in a task that nobody joins. The
     /// process's panic hook has reported it by then.
     pub fn panic_handler(mut self, handler: impl Fn(PanicPayload) + Send + Sync + 'static) -> Self {
-        self.panic_handler = Some(Box::new(handler));
+        self.panic_handler = Some(Arc::new(handler));
         self
     }
 

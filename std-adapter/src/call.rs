@@ -3,8 +3,8 @@
 //! A worker of one pool that calls into another blocks, for nothing in the other pool is its to help
 //! with. There is one exception: if what it waits for calls *back* into its own pool, that is a
 //! descendant, and its pool may have no other worker left to run it. So each call carries the chain of
-//! workers that are blocked for its sake; a call into a pool that has a worker in the chain is
-//! delivered to that worker, which runs it where it waits.
+//! threads that are blocked for its sake, with all the workers that each of them is; a call into a pool
+//! that has a worker in the chain is delivered to that thread, which runs it where it waits.
 
 use std::cell::Cell;
 use std::ptr;
@@ -14,7 +14,7 @@ use std::thread::{self, Thread};
 
 use pinfold_core::platform::Unwind;
 
-use crate::current::{self, Shared, Worker};
+use crate::current::{self, Entered, Shared, Worker};
 use crate::inner::Inner;
 use crate::lock::{into_inner, lock};
 use crate::platform::Threads;
@@ -25,93 +25,108 @@ thread_local! {
 }
 
 impl Inner {
-    /// Calls `f` on some worker and waits for its result; here if the pool was shut down.
+    /// Calls `f` on some worker and waits for its result; here if the pool was shut down. The calling thread
+    /// is no worker of this pool.
     pub(crate) fn call<F, R>(&self, f: F) -> R
     where
         F: FnOnce(&Worker<'_>) -> R + Send,
         R: Send,
     {
-        current::with_outer_worker_of(&self.scheduler, |worker| match worker {
-            Some(worker) => f(worker),
-            None => self.call_elsewhere(f),
-        })
+        let ancestor = Blocked::find(|blocked| blocked.is_worker_of(&self.scheduler));
+        if ancestor.is_none() && self.scheduler.is_closed() {
+            return self.alone(f);
+        }
+        let blocked = Blocked::new();
+        let call = Call {
+            state: Mutex::new(State::Waiting(f)),
+            ended: AtomicBool::new(false),
+            chain: if blocked.entered.is_null() {
+                blocked.outer
+            } else {
+                &blocked
+            },
+            caller: thread::current(),
+        };
+        // SAFETY: `call` is alive until it has ended, which is waited for below.
+        let entry = unsafe { Entry::new(&call) };
+        match ancestor {
+            Some(ancestor) => ancestor.deliver(&self.scheduler, entry),
+            // SAFETY: `call` is borrowed until `ended`, which `entry` sets when it is run or
+            // dropped, and which is waited for below.
+            None => unsafe {
+                self.inject(move |worker: &Worker<'_>| entry.run(worker));
+            },
+        }
+        call.wait(&blocked);
+        match into_inner(call.state) {
+            State::Ended(Ok(result)) => result,
+            State::Ended(Err(panic)) => Threads::resume(panic),
+            // A shutdown came before a worker took it.
+            State::Waiting(f) => self.alone(f),
+            State::Running => unreachable!("the call has ended"),
+        }
     }
 
-    fn call_elsewhere<F, R>(&self, f: F) -> R
-    where
-        F: FnOnce(&Worker<'_>) -> R + Send,
-        R: Send,
-    {
-        current::with(|caller| {
-            let blocked = Blocked::new(caller);
-            let call = Call {
-                state: Mutex::new(State::Waiting(f)),
-                ended: AtomicBool::new(false),
-                chain: if caller.is_some() {
-                    &blocked
-                } else {
-                    blocked.outer
-                },
-                caller: thread::current(),
-            };
-            // SAFETY: `call` is alive until it has ended, which is waited for below.
-            let entry = unsafe { Entry::new(&call) };
-            match Blocked::of_pool(&self.scheduler) {
-                Some(ancestor) => ancestor.deliver(entry),
-                // SAFETY: `call` is borrowed until `ended`, which `entry` sets when it is run or
-                // dropped, and which is waited for below.
-                None => unsafe { self.inject(move |worker: &Worker<'_>| entry.run(worker)) },
-            }
-            call.wait(&blocked, caller);
-            match into_inner(call.state) {
-                State::Ended(Ok(result)) => result,
-                State::Ended(Err(panic)) => Threads::resume(panic),
-                // A shutdown cancelled the task before a worker took it.
-                State::Waiting(f) => self.as_last_worker(f),
-                State::Running => unreachable!("the call has ended"),
-            }
-        })
+    /// Whether the calling thread runs a task of this pool, or something that such a task waits for.
+    pub(crate) fn is_inside(&self) -> bool {
+        // SAFETY: what this thread has entered it leaves after this.
+        let here = unsafe { Entered::is_inside(Entered::innermost(), &self.scheduler) };
+        here || Blocked::find(|blocked| blocked.is_inside(&self.scheduler)).is_some()
     }
 }
 
-/// A worker that is blocked in a call into another pool, on that worker's stack.
+/// A thread that is blocked in a call into a pool, on that thread's stack.
 struct Blocked {
-    /// The address of its pool's scheduler.
-    home: *const Shared,
+    /// The workers that it is, of other pools.
+    entered: *const Entered,
     /// The next one further out.
     outer: *const Blocked,
-    /// A call back into its pool. There is one at a time: what calls back waits.
+    /// A call back into such a pool. There is one at a time: what calls back waits.
     delivered: Mutex<Option<Delivered>>,
     thread: Thread,
 }
 
 /// A call on its way to a blocked worker.
 struct Delivered {
+    /// The scheduler of the pool that is called.
+    pool: *const Shared,
     call: *const (),
     /// Runs it; see [`run`].
     run: unsafe fn(*const (), &Worker<'_>),
 }
 
-// SAFETY: a `Call` may be run on any thread: its closure and result are `Send`.
+// SAFETY: a `Call` may be run on any thread: its closure and result are `Send`; a scheduler is `Sync`.
 unsafe impl Send for Delivered {}
 
+impl Delivered {
+    fn run(self) {
+        // SAFETY: this thread is a worker of the pool, so its scheduler is there.
+        let pool = unsafe { &*self.pool };
+        current::with_worker_of(pool, |worker| {
+            let worker = worker.expect("it was delivered to a worker of its pool");
+            // SAFETY: it was taken out, so it is run once, and who delivered it waits.
+            unsafe { (self.run)(self.call, worker) };
+        });
+    }
+}
+
 impl Blocked {
-    fn new(caller: Option<&Worker<'_>>) -> Self {
+    fn new() -> Self {
         Blocked {
-            home: caller.map_or(ptr::null(), |worker| ptr::from_ref(worker.scheduler())),
+            entered: Entered::innermost(),
             outer: CHAIN.get(),
             delivered: Mutex::new(None),
             thread: thread::current(),
         }
     }
 
-    /// The innermost worker of `pool` that is blocked for the sake of the calling thread.
-    fn of_pool<'c>(pool: &Shared) -> Option<&'c Blocked> {
+    /// The innermost one for whose sake the calling thread runs, of those that are `wanted`.
+    fn find<'c>(wanted: impl Fn(&Blocked) -> bool) -> Option<&'c Blocked> {
         let mut next = CHAIN.get();
         // SAFETY: whoever is in the chain waits, directly or not, for what this thread runs now,
         // so its stack frame is there until that returns.
         while let Some(blocked) = unsafe { next.as_ref() } {
-            if ptr::eq(blocked.home, pool) {
+            if wanted(blocked) {
                 return Some(blocked);
             }
             next = blocked.outer;
@@ -119,12 +134,23 @@ impl Blocked {
         None
     }
 
-    fn deliver<F, R>(&self, entry: Entry<F, R>)
+    fn is_worker_of(&self, pool: &Shared) -> bool {
+        // SAFETY: the thread waits, so it leaves nothing meanwhile that it had entered before.
+        unsafe { Entered::is_worker_of(self.entered, pool) }
+    }
+
+    fn is_inside(&self, pool: &Shared) -> bool {
+        // SAFETY: as above.
+        unsafe { Entered::is_inside(self.entered, pool) }
+    }
+
+    fn deliver<F, R>(&self, pool: &Shared, entry: Entry<F, R>)
     where
         F: FnOnce(&Worker<'_>) -> R + Send,
         R: Send,
     {
         let delivered = Delivered {
+            pool,
             call: entry.0.cast(),
             run: run::<F, R>,
         };
@@ -158,13 +184,12 @@ enum State<F, R> {
 }
 
 impl<F, R> Call<F, R> {
-    fn wait(&self, blocked: &Blocked, caller: Option<&Worker<'_>>) {
+    fn wait(&self, blocked: &Blocked) {
         // Acquire: pairs with the Release in `end`.
         while !self.ended.load(Ordering::Acquire) {
-            match (blocked.take(), caller) {
-                // SAFETY: it was taken out, so it is run once, and who delivered it waits.
-                (Some(Delivered { call, run }), Some(worker)) => unsafe { run(call, worker) },
-                _ => thread::park(),
+            match blocked.take() {
+                Some(delivered) => delivered.run(),
+                None => thread::park(),
             }
         }
     }
@@ -218,10 +243,15 @@ impl<F, R> Entry<F, R> {
         Entry(call)
     }
 
+    /// Runs the call on a worker of the pool. Who only stands in for one turns it away: its caller waits,
+    /// and does that as well ([`Inner::alone`]).
     fn run(self, worker: &Worker<'_>)
     where
         F: FnOnce(&Worker<'_>) -> R,
     {
+        if current::id().is_none() {
+            return drop(self);
+        }
         let call = self.0.cast();
         std::mem::forget(self);
         // SAFETY: duty of `new`; the one entry is used up.

@@ -123,5 +123,5 @@ pub fn spawn(task: impl FnOnce() + Send + 'static) {
 
 /// Which worker of its pool the calling thread is, if it is one.
 pub fn current_worker() -> Option<crate::WorkerId> {
-    current::with(|worker| worker.map(|worker| worker.id()))
+    current::id()
 }

@@ -1,6 +1,6 @@
 //! What a pool, its threads and its handles share.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread;
 
 use pinfold_affinity::{Binding, Plan, bind_current};
@@ -9,8 +9,9 @@ use pinfold_core::idle::WORKERS_PER_WORD;
 use pinfold_core::platform::WorkerId;
 use pinfold_core::scheduler::{Parts, Scheduler, Seat};
 
+use crate::alone::Settling;
 use crate::broadcast::Broadcasts;
-use crate::current::{self, Shared, Worker};
+use crate::current::{self, Shared};
 use crate::error::BuildError;
 use crate::lock::lock;
 use crate::platform::{PanicHandler, Threads};
@@ -40,10 +41,48 @@ pub(crate) struct Inner {
     /// What each worker's binding came to, once it has started.
     pub(crate) bound: Box<[OnceLock<Bound>]>,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
-    started: OnceLock<()>,
+    /// How many of the workers have a thread, once that is decided.
+    started: OnceLock<usize>,
     pub(crate) broadcasts: Broadcasts,
-    /// Whose turn it is in the seat beyond the workers': see `as_last_worker`.
-    spare_seat: Mutex<()>,
+    pub(crate) settling: Mutex<Settling>,
+    pub(crate) settled: Condvar,
+}
+
+/// A scheduler and its memory.
+pub(crate) struct Housed {
+    pub(crate) scheduler: Shared,
+    /// Used by the scheduler's seats, hence behind it: fields are dropped in this order.
+    deque_memory: DequeMemory,
+}
+
+impl Housed {
+    pub(crate) fn new(
+        seats: usize,
+        slots: usize,
+        deque_words: usize,
+        threads: Threads,
+    ) -> Result<Self, BuildError> {
+        let no_memory = |OutOfMemory { bytes }| BuildError::OutOfMemory { bytes };
+        let deque_memory = DequeMemory::new(seats, deque_words).map_err(no_memory)?;
+        // SAFETY: `Housed`, and who takes it apart, drops the scheduler, and with it the seats, before
+        // the memory.
+        let parts = unsafe { deque_memory.parts() };
+        let parts = Parts::<Boxed> {
+            slots: zeroed(slots).map_err(no_memory)?,
+            reserve: MAX_RESERVE,
+            entries: zeroed(slots.next_power_of_two()).map_err(no_memory)?,
+            seats: parts
+                .map(|part| Seat::with_storage(part).expect("a power of two"))
+                .collect(),
+            words: zeroed(seats.div_ceil(WORKERS_PER_WORD)).map_err(no_memory)?,
+        };
+        // SAFETY: all of it is new, and ours.
+        let scheduler = unsafe { Scheduler::with_storage(parts, threads) };
+        Ok(Housed {
+            scheduler: scheduler.expect("the builder checked the numbers"),
+            deque_memory,
+        })
+    }
 }
 
 /// How many slots there are beyond those that were asked for: so many may be free and out of reach in
@@ -57,28 +96,15 @@ impl Inner {
         layout: Layout,
         panic_handler: Option<PanicHandler>,
     ) -> Result<Self, BuildError> {
-        let no_memory = |OutOfMemory { bytes }| BuildError::OutOfMemory { bytes };
         let workers = layout.workers;
         let slots = layout.slots + beyond_slots(workers);
         let deque_words = layout.slots.next_power_of_two().min(DEQUE_WORDS);
-        // One seat more, for callers after a shutdown.
-        let deque_memory = DequeMemory::new(workers + 1, deque_words).map_err(no_memory)?;
-        // SAFETY: `Inner` drops the scheduler, and with it the seats, before the memory.
-        let parts = unsafe { deque_memory.parts() };
-        let seats = parts
-            .map(|part| Seat::with_storage(part).expect("a power of two"))
-            .collect();
-        let parts = Parts::<Boxed> {
-            slots: zeroed(slots).map_err(no_memory)?,
-            reserve: MAX_RESERVE,
-            entries: zeroed(slots.next_power_of_two()).map_err(no_memory)?,
-            seats,
-            words: zeroed((workers + 1).div_ceil(WORKERS_PER_WORD)).map_err(no_memory)?,
-        };
-        // SAFETY: all of it is new, and ours.
-        let scheduler =
-            unsafe { Scheduler::with_storage(parts, Threads::new(workers + 1, panic_handler)) };
-        let scheduler = scheduler.expect("the builder checked the numbers");
+        // One seat more, for what comes too late for the workers.
+        let threads = Threads::new(workers + 1, panic_handler);
+        let Housed {
+            scheduler,
+            deque_memory,
+        } = Housed::new(workers + 1, slots, deque_words, threads)?;
         Ok(Inner {
             scheduler,
             _deque_memory: deque_memory,
@@ -86,8 +112,9 @@ impl Inner {
             layout,
             threads: Mutex::default(),
             started: OnceLock::new(),
-            broadcasts: Broadcasts::default(),
-            spare_seat: Mutex::default(),
+            broadcasts: Broadcasts::new(workers),
+            settling: Mutex::default(),
+            settled: Condvar::new(),
         })
     }
 
@@ -111,12 +138,12 @@ impl Inner {
         let victims = self.layout.victims(id.index());
         let worker = self.scheduler.worker(id, &victims);
         let worker = worker.expect("each seat is taken once");
-        current::enter(&worker, || worker.run_until_closed());
+        current::enter(&worker, Some(id), || self.run_until_left(&worker));
     }
 
     /// Starts the threads of a pool that was just made.
     pub(crate) fn start_now(self: &Arc<Self>) -> Result<(), BuildError> {
-        self.started.get_or_init(|| ());
+        self.started.get_or_init(|| self.layout.workers);
         self.start_threads()
     }
 
@@ -154,12 +181,20 @@ impl Inner {
             if let Err(error) = self.start_threads() {
                 assert!(!lock(&self.threads).is_empty(), "{error}");
             }
+            lock(&self.threads).len()
         });
     }
 
-    /// Waits for the threads, unless the caller is one of them.
+    /// How many workers have a thread.
+    pub(crate) fn started(self: &Arc<Self>) -> usize {
+        self.ensure_started();
+        self.started.get().copied().unwrap_or(0)
+    }
+
+    /// Waits for the threads, and for whoever does what came too late for them, unless they may be
+    /// waiting for the caller.
     pub(crate) fn join_threads(&self) {
-        if current::with_worker_of(&self.scheduler, |worker| worker.is_some()) {
+        if self.is_inside() {
             return;
         }
         // Held while joining, so that a second caller waits as well.
@@ -169,28 +204,7 @@ impl Inner {
             // hook has said so.
             let _ = thread.join();
         }
-    }
-
-    /// Calls `f` as a worker of this pool, which has been closed, in the seat that is kept for
-    /// callers; then runs what came in from outside after the workers had left. One caller at a time.
-    #[cold]
-    pub(crate) fn as_last_worker<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
-        current::with_outer_worker_of(&self.scheduler, |worker| match worker {
-            Some(worker) => f(worker),
-            None => self.in_spare_seat(f),
-        })
-    }
-
-    fn in_spare_seat<R>(&self, f: impl FnOnce(&Worker<'_>) -> R) -> R {
-        let _turn = lock(&self.spare_seat);
-        let id = WorkerId::new(self.layout.workers).expect("there is one seat more than workers");
-        self.scheduler.platform().enter_spare();
-        let worker = self.scheduler.worker(id, &[]).expect("it is our turn");
-        current::enter(&worker, || {
-            let result = f(&worker);
-            while worker.run_one() {}
-            result
-        })
+        self.wait_until_settled();
     }
 }
 

@@ -46,6 +46,7 @@
 #[doc = include_str!("../../README.md")]
 mod readme {}
 
+mod alone;
 mod broadcast;
 mod builder;
 mod call;

@@ -40,7 +40,7 @@ impl Inner {
                     return unsafe { self.inject(boxed) };
                 }
                 Err(closed) => {
-                    return self.as_last_worker(|worker| worker.guard(closed.into_inner()));
+                    return self.alone(|worker| worker.guard(closed.into_inner()));
                 }
             };
         }
@@ -52,7 +52,7 @@ impl Inner {
     pub(crate) fn settle_if_closed(&self) {
         let inside = current::with_worker_of(&self.scheduler, |worker| worker.is_some());
         if self.scheduler.is_closed() && !inside {
-            self.as_last_worker(|worker| while worker.run_injected() {});
+            self.settle();
         }
     }
 }

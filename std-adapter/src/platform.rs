@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::Instant;
 
@@ -15,10 +15,11 @@ use crate::lock::{lock, wait_while};
 pub type PanicPayload = Box<dyn Any + Send + 'static>;
 
 /// Told of panics in tasks that nobody joins.
-pub(crate) type PanicHandler = Box<dyn Fn(PanicPayload) + Send + Sync>;
+pub(crate) type PanicHandler = Arc<dyn Fn(PanicPayload) + Send + Sync>;
 
-/// How many runs of free slots come together before those who starve are woken: a wake costs some
-/// microseconds, a run is a few dozen slots.
+/// While those who starve are still on their way to the slots of the first run that woke them, how many
+/// further runs come together before they are woken once more: a wake costs some microseconds, a run is
+/// a few dozen slots.
 const RUNS_PER_WAKE: u32 = 16;
 
 pub(crate) struct Threads {
@@ -50,21 +51,46 @@ impl Threads {
         debug_assert!(entered.is_ok(), "a worker has one thread");
     }
 
-    /// The calling thread sits in the spare seat. It never sleeps there for lack of work, but it waits,
+    /// The calling thread sits in the last seat. It never sleeps there for lack of work, but it waits,
     /// and many threads may come one after the other.
-    pub(crate) fn enter_spare(&self) {
+    pub(crate) fn enter_last(&self) {
         *lock(&self.spare) = Some(std::thread::current());
     }
 
-    /// How often slots have become free for those who starve.
+    /// How the panics of tasks are handled that nobody joins.
+    pub(crate) fn panic_handler(&self) -> Option<PanicHandler> {
+        self.panic_handler.clone()
+    }
+
+    /// How often slots have become free for those who starve. The next run of free slots counts, and
+    /// the slots of former ones can be seen after this.
     pub(crate) fn freed(&self) -> u64 {
-        *lock(&self.freed)
+        let freed = *lock(&self.freed);
+        // Acquire: pairs with the Release in `slots_freed`: a run that came before this, and may wake
+        // nobody, has its slots found by the caller's next look. Release: the one after sees zero.
+        // Behind the read of `freed`, so that a run in between is found, and one after is waited for.
+        self.freed_runs.swap(0, Ordering::AcqRel);
+        freed
     }
 
     /// Waits until slots have become free since [`Threads::freed`] said `seen`.
     pub(crate) fn wait_for_freed(&self, seen: u64) {
-        let freed = lock(&self.freed);
-        wait_while(&self.on_freed, freed, |freed| *freed == seen);
+        wait_while(&self.on_freed, lock(&self.freed), |freed| *freed == seen);
+    }
+}
+
+/// Calls what users have written and nobody joins. The payload of its panic is forgotten, for it may
+/// panic in its turn when it is dropped.
+fn contain(f: impl FnOnce()) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(f)) {
+        std::mem::forget(second);
+    }
+}
+
+impl Threads {
+    /// Drops what a panic carried, which may panic itself.
+    pub(crate) fn discard(panic: PanicPayload) {
+        contain(|| drop(panic));
     }
 }
 
@@ -90,8 +116,9 @@ impl Platform for Threads {
     }
 
     fn slots_freed(&self, last: bool) {
-        // Relaxed: a pacemaker; the `last` call never waits for it.
-        let runs = self.freed_runs.fetch_add(1, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `freed`. Zero means that somebody may have gone to sleep since
+        // the last run; the `last` call never asks.
+        let runs = self.freed_runs.fetch_add(1, Ordering::AcqRel);
         if last || runs.is_multiple_of(RUNS_PER_WAKE) {
             *lock(&self.freed) += 1;
             self.on_freed.notify_all();
@@ -115,12 +142,9 @@ unsafe impl Unwind for Threads {
 
     fn unhandled(&self, panic: PanicPayload) {
         // The process's panic hook has already reported it.
-        let Some(handler) = &self.panic_handler else {
-            return;
-        };
-        if let Err(second) = catch_unwind(AssertUnwindSafe(|| handler(panic))) {
-            // A payload may panic when dropped; then the pool would die after all.
-            std::mem::forget(second);
+        match &self.panic_handler {
+            Some(handler) => contain(|| handler(panic)),
+            None => Threads::discard(panic),
         }
     }
 }

@@ -176,7 +176,7 @@ impl Pool {
     /// Called outside of the pool while all slots are in use, it waits for one; called by a
     /// worker, the worker then runs the task itself. After a shutdown the caller does.
     pub fn spawn(&self, task: impl FnOnce() + Send + 'static) {
-        current::with_worker_of(&self.inner().scheduler, |worker| match worker {
+        current::with_worker_for(&self.inner().scheduler, |worker| match worker {
             Some(worker) => spawn_inside(worker, task),
             None => {
                 self.inner().ensure_started();
@@ -231,7 +231,7 @@ impl Pool {
     /// Calls `f` with a worker of this pool: here if this thread is one, else there.
     #[inline]
     pub(crate) fn on_worker<R: Send>(&self, f: impl FnOnce(&Worker<'_>) -> R + Send) -> R {
-        current::with_worker_of(&self.inner().scheduler, |worker| match worker {
+        current::with_worker_for(&self.inner().scheduler, |worker| match worker {
             Some(worker) => f(worker),
             None => self.outside(f),
         })

@@ -30,7 +30,6 @@ pub struct ShutdownReport {
 
 impl Inner {
     pub(crate) fn shut_down(&self, how: Shutdown) -> ShutdownReport {
-        self.close_broadcasts();
         let before = self.executed();
         self.scheduler.close();
         let cancelled = match how {

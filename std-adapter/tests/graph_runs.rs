@@ -2,8 +2,9 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
 
 use common::{Random, watchdog};
 use pinfold::graph::Outcome;
@@ -192,6 +193,49 @@ fn a_task_that_panics_has_failed_with_its_text() {
     assert!(matches!(late, Outcome::TimedOut));
     assert!(report.task(3).is_none());
     assert_eq!(pool.install(|| 7), 7);
+}
+
+#[test]
+fn a_panic_whose_payload_panics_when_dropped_fails_its_task_alone() {
+    let _dog = watchdog();
+    let pool = Pool::new(1).unwrap();
+    let builder = graph::Builder::new();
+    let bomb = || -> () { std::panic::panic_any(common::PanicsOnDrop) };
+    let bad = builder.task("bomb", bomb);
+    let _ = builder.task("after it", || ()).after([bad]);
+    let graph = builder.build().unwrap();
+    for _ in 0..2 {
+        let report = pool.run(&graph);
+        let outcome = |task| report.task(task).unwrap().outcome();
+        assert!(matches!(outcome(0), Outcome::Failed(_)));
+        assert!(matches!(outcome(1), Outcome::Skipped { root_cause: 0 }));
+    }
+    assert_eq!(pool.install(|| 7), 7);
+}
+
+#[test]
+fn a_panic_whose_payload_panics_when_dropped_does_not_kill_a_thief() {
+    let _dog = watchdog();
+    let pool = Pool::new(2).unwrap();
+    let home = Arc::new(Mutex::new(None));
+    let both = Arc::new(Barrier::new(2));
+    let builder = graph::Builder::new();
+    for name in ["one", "other"] {
+        let (home, both) = (Arc::clone(&home), Arc::clone(&both));
+        let _ = builder.task(name, move || {
+            both.wait();
+            if *home.lock().unwrap() != Some(thread::current().id()) {
+                std::panic::panic_any(common::PanicsOnDrop);
+            }
+        });
+    }
+    let graph = builder.build().unwrap();
+    let report = pool.install(|| {
+        *home.lock().unwrap() = Some(thread::current().id());
+        pool.run(&graph)
+    });
+    assert!(!report.is_ok());
+    assert_eq!(pool.broadcast(|_| ()).len(), 2);
 }
 
 /// Runs the graph twice; each task adds one.

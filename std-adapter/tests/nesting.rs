@@ -2,8 +2,18 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use common::watchdog;
 use pinfold::{Pool, Shutdown, current_worker};
+
+/// Two pools of one worker; the second was shut down.
+fn one_and_an_ended_one() -> (Pool, Pool) {
+    let (a, b) = (Pool::new(1).unwrap(), Pool::new(1).unwrap());
+    b.shutdown(Shutdown::Drain);
+    (a, b)
+}
 
 #[test]
 fn a_call_from_one_pool_through_another_comes_back_to_a_single_worker() {
@@ -80,4 +90,62 @@ fn another_pools_worker_spawns_into_a_deep_scope() {
         })
     });
     assert_eq!(sum, 3);
+}
+
+#[test]
+fn a_worker_inside_an_ended_pool_still_runs_what_it_joins() {
+    let _dog = watchdog();
+    let (a, b) = one_and_an_ended_one();
+    let answer = a.install(|| {
+        let handle = a.submit(|| 7).unwrap();
+        b.install(|| handle.join().unwrap())
+    });
+    assert_eq!(answer, 7);
+}
+
+#[test]
+fn a_worker_inside_an_ended_pool_may_shut_its_own_pool_down() {
+    let _dog = watchdog();
+    let (a, b) = one_and_an_ended_one();
+    a.install(|| b.install(|| a.shutdown(Shutdown::Drain)));
+    assert!(a.submit(|| ()).is_err());
+}
+
+#[test]
+fn a_worker_inside_an_ended_pool_runs_what_it_spawns_when_its_own_pool_is_full() {
+    let _dog = watchdog();
+    let a = Pool::builder().workers(1).slots(1).build().unwrap();
+    let b = Pool::new(1).unwrap();
+    b.shutdown(Shutdown::Drain);
+    let ran = Arc::new(AtomicUsize::new(0));
+    a.install(|| {
+        b.install(|| {
+            for _ in 0..300 {
+                let ran = Arc::clone(&ran);
+                a.spawn(move || {
+                    ran.fetch_add(1, Ordering::SeqCst);
+                });
+            }
+        });
+    });
+    a.shutdown(Shutdown::Drain);
+    assert_eq!(ran.load(Ordering::SeqCst), 300);
+}
+
+#[test]
+fn a_call_comes_back_to_a_worker_that_left_its_pool_through_an_ended_one() {
+    let _dog = watchdog();
+    let (a, ended) = one_and_an_ended_one();
+    let c = Pool::new(1).unwrap();
+    let answer = a.install(|| ended.install(|| c.install(|| a.install(current_worker))));
+    assert_eq!(answer.map(|worker| worker.index()), Some(0));
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_a_worker_that_waits_for_it_in_another_pool() {
+    let _dog = watchdog();
+    let (a, b) = (Pool::new(1).unwrap(), Pool::new(1).unwrap());
+    a.install(|| b.install(|| a.shutdown(Shutdown::Drain)));
+    assert!(a.submit(|| ()).is_err());
+    assert_eq!(b.install(|| 7), 7);
 }

@@ -67,6 +67,36 @@ fn a_task_queued_under_a_wait_is_found_by_who_needs_it() {
     Arc::into_inner(pool).unwrap();
 }
 
+/// Three workers. A task of a scope has in its worker's deque, below a task of the scope, a detached one
+/// that hides it from the scope's owner; and its worker waits for a third one, which waits for the scope's
+/// task. The deque must be cleared before the wait.
+#[test]
+fn a_task_hidden_below_a_wait_is_found_by_who_needs_it() {
+    let _dog = watchdog();
+    let pool = Pool::new(3).unwrap();
+    let (third_runs, task_runs, late_ran) = (Gate::new(), Gate::new(), Gate::new());
+    let third = pool.submit({
+        let (third_runs, late_ran) = (third_runs.clone(), late_ran.clone());
+        move || {
+            third_runs.open();
+            late_ran.wait();
+        }
+    });
+    let third = third.unwrap();
+    third_runs.wait();
+    pool.scope(|s| {
+        s.spawn(|s| {
+            // Nobody takes anything before both are there: the owner blocks until then.
+            pinfold::spawn(|| ());
+            s.spawn(|_| late_ran.open());
+            task_runs.open();
+            third.join().unwrap();
+        });
+        task_runs.wait();
+    });
+    assert!(late_ran.is_open());
+}
+
 #[test]
 fn panics_that_panic_when_dropped_end_the_scope_all_the_same() {
     let _dog = watchdog();

@@ -156,7 +156,8 @@ impl Progress<'_> {
             Ok(Ok(())) => CoreOutcome::Ok,
             Ok(Err(error)) => self.fail(run, node, error),
             Err(panic) => {
-                let text = panic_text(panic.as_ref());
+                let text = panic_text(panic.as_ref()).to_owned();
+                Threads::discard(panic);
                 self.fail(run, node, format!("the task panicked: {text}").into())
             }
         }
