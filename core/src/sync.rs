@@ -3,7 +3,7 @@
 //! Three backends, first match wins:
 //!
 //! 1. **loom**, where `cfg(pinfold_loom)` is set (by the build script of the model package): every
-//!    access becomes a scheduling point of the model checker;
+//!    access becomes a scheduling point of the model checker, and a step that a test may count;
 //! 2. **portable-atomic**, on targets without 64-bit atomics. Its 64-bit operations take a lock
 //!    there, so what this crate claims as lock-free is not on such a target, and an interrupt
 //!    handler that spawns may wait for ever for what it has interrupted. On a single core, switch
@@ -31,7 +31,7 @@
 
 cfg_if::cfg_if! {
     if #[cfg(pinfold_loom)] {
-        pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+        pub use step::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
         pub use loom::cell::UnsafeCell;
         use loom::sync::atomic::fence as raw_fence;
     } else if #[cfg(not(target_has_atomic = "64"))] {
@@ -101,6 +101,8 @@ macro_rules! broken {
 #[inline(always)]
 pub fn fence(ordering: Ordering) {
     if ordering != Ordering::Relaxed {
+        #[cfg(pinfold_loom)]
+        step::before(step::Access::Fence);
         raw_fence(ordering);
     }
 }
@@ -242,6 +244,9 @@ mod plain {
     }
 }
 
+#[cfg(pinfold_loom)]
+pub mod step;
+
 /// The table that weakens one site, or breaks one step, per model run.
 #[cfg(pinfold_loom)]
 pub mod mutant {
@@ -275,6 +280,7 @@ pub mod mutant {
 
     /// The ordering of `site` in this run.
     pub fn ordering(site: &'static str, declared: Ordering) -> Ordering {
+        super::step::name(site);
         match active() {
             Some((name, Some(weaker))) if name == site => *weaker,
             _ => declared,

@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use loom::thread;
 use pinfold_core::graph::{Node, Outcome, Plan, Run};
-use pinfold_core::storage::Stable;
 use pinfold_core::sync::{AtomicUsize, Ordering::Relaxed};
-use support::worker;
+use support::{Words, worker};
 
 /// Runs `plan` on two workers, the second of which only takes what it finds at once. `body` is
 /// given how often each node has begun, itself included.
@@ -45,24 +44,6 @@ fn run_on_two_workers<const NODES: usize>(
     helping.join().unwrap();
     (counts, outcomes)
 }
-
-/// The memory of a plan.
-struct Words(Vec<u32>);
-
-impl AsRef<[u32]> for Words {
-    fn as_ref(&self) -> &[u32] {
-        &self.0
-    }
-}
-
-impl AsMut<[u32]> for Words {
-    fn as_mut(&mut self) -> &mut [u32] {
-        &mut self.0
-    }
-}
-
-// SAFETY: a vector that is only read stays the same.
-unsafe impl Stable<u32> for Words {}
 
 fn plan(offsets: &[u32], successors: &[u32]) -> Plan<Words> {
     let nodes = offsets.len() - 1;

@@ -48,7 +48,7 @@ fn each_site_s_weakest_mutant_fails_a_model_that_the_site_names() {
         return;
     };
     let mut survivors = Vec::new();
-    let mut killers = BTreeSet::new();
+    let mut killers = Vec::new();
     for site in &sites {
         let weakest = site.mutants().into_iter().last();
         let Some(weakest) = weakest.filter(|mutant| !site.argues_for(mutant)) else {
@@ -58,15 +58,19 @@ fn each_site_s_weakest_mutant_fails_a_model_that_the_site_names() {
         let killer = site.models.iter().find(fails);
         println!("{weakest}: {killer:?}");
         match killer {
-            Some(name) => drop(killers.insert(name)),
+            Some(name) => killers.push(name),
             None => survivors.push(weakest),
         }
     }
     assert!(survivors.is_empty(), "nobody notices {survivors:?}");
-    assert!(killers.len() > 20, "only {killers:?}: are all sites read?");
+    assert!(killers.len() > 40, "only {killers:?}: are all sites read?");
+    // What could fail for any mutant is the table, which is one for all: a model of each file will do.
+    let mut files = BTreeSet::new();
     for name in killers {
-        let verdict = models[name].run(NOBODY, LIMIT);
-        assert_eq!(verdict, Verdict::Passed, "{name} fails for any mutant");
+        if files.insert(&models[name].file) {
+            let verdict = models[name].run(NOBODY, LIMIT);
+            assert_eq!(verdict, Verdict::Passed, "{name} fails for any mutant");
+        }
     }
 }
 

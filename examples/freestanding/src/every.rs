@@ -4,7 +4,8 @@
 //! shows for each of them, not only for the calls in `run.rs`, that no panic is reachable. Storage comes in
 //! two forms: arrays, whose lengths the compiler knows, and borrowed slices, whose lengths it does not.
 //!
-//! A test (`core/tests/links.rs`) compares this file with the source of the core.
+//! The Cortex-M4 of `examples/boards` contains this file as well. A test (`core/tests/links.rs`) compares it with
+//! the source of the core.
 
 use core::hint::black_box;
 use core::marker::PhantomData;
@@ -199,7 +200,6 @@ fn graphs<G: Stable<u32> + AsMut<[u32]> + 'static, N: Stable<Node> + AsMut<[Node
     }
 }
 
-type Seats<S> = <S as Storage>::Seats;
 type DequeSlots<S> = <S as Storage>::DequeSlots;
 
 /// A task of the scheduler in `S`, with the result `R`.

@@ -14,20 +14,28 @@ pub type Machine = Aborting<Tokens>;
 
 /// A machine without tokens.
 pub const fn machine() -> Machine {
-    Aborting(Tokens::new())
+    Aborting(Tokens::new(WORKERS))
+}
+
+/// A machine on which the worker `dead` does not come back from its sleep.
+pub const fn machine_with_dead(dead: usize) -> Machine {
+    Aborting(Tokens::new(dead))
 }
 
 /// A token per worker, on which it sleeps in the kernel (`futex`).
 #[derive(Debug)]
 pub struct Tokens {
     tokens: [AtomicU32; WORKERS],
+    /// The worker that does not wake up.
+    dead: usize,
 }
 
 impl Tokens {
     /// No tokens.
-    const fn new() -> Self {
+    const fn new(dead: usize) -> Self {
         Tokens {
             tokens: [const { AtomicU32::new(0) }; WORKERS],
+            dead,
         }
     }
 }
@@ -36,7 +44,7 @@ impl Platform for Tokens {
     fn park(&self, worker: WorkerId) {
         if let Some(token) = self.tokens.get(worker.index()) {
             // Acquire: pairs with the Release in `unpark`.
-            while token.swap(0, Ordering::Acquire) == 0 {
+            while token.swap(0, Ordering::Acquire) == 0 || worker.index() == self.dead {
                 linux::sleep_while(token, 0);
             }
         }

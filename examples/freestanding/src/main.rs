@@ -17,6 +17,10 @@
 //! it checks arithmetic, and asserts. Left out are `Debug` and `Display`, which are for readers, because `core::fmt`
 //! can itself panic; and functions that exist in model builds only.
 //!
+//! When it does not link, the linker names the missing function and not who needs it. To see that, link with
+//! `cargo rustc … -- -C link-arg=-Wl,--defsym=pinfold_core_may_panic=0` and look for calls into `core::panicking` in
+//! `objdump -dlC`.
+//!
 //! `cargo test -p pinfold-core --test links` builds it in all four ways.
 
 #![no_std]

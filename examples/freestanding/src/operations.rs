@@ -14,7 +14,8 @@ use pinfold_core::{task, worker};
 
 #[cfg(feature = "control-lock")]
 use crate::control;
-use crate::machine::{Machine, machine};
+use crate::linux::{self, Thread};
+use crate::machine::{Machine, machine, machine_with_dead};
 use crate::notify::Bell;
 use crate::run::check;
 use crate::stall::stoppable;
@@ -131,6 +132,12 @@ pub static OPERATIONS: &[Operation] = &[
         others: spawn_and_run,
     },
     Operation {
+        name: "a post to a worker's mail",
+        prepare: || {},
+        stopped: || as_stopped_worker(post_to_itself),
+        others: spawn_and_run,
+    },
+    Operation {
         name: "a graph's run",
         prepare: || {},
         stopped: || as_stopped_worker(in_a_graph),
@@ -219,10 +226,26 @@ fn wake() -> bool {
     SLEEPERS.wake(&MACHINE, 2, &[]) <= 1
 }
 
-type Store = Fixed<2, 64, 16>;
+type Store = Fixed<3, 64, 16>;
 type Worker<'w> = worker::Worker<'w, Store, Machine>;
 
-static POOL: Scheduler<Store, Machine> = Scheduler::fixed(machine());
+/// Worker 0 is one of the others, worker 1 the one that is stopped, and worker 2 sleeps for ever.
+static POOL: Scheduler<Store, Machine> = Scheduler::fixed(machine_with_dead(2));
+
+/// Before all operations. With a worker asleep, joins are offered.
+pub fn put_one_to_sleep() {
+    static SLEEPER: Thread = Thread::new();
+    extern "C" fn sleep(_: usize) {
+        let worker = WorkerId::new(2).and_then(|id| POOL.worker(id, &[]));
+        worker
+            .into_iter()
+            .for_each(|worker| worker.run_until_closed());
+    }
+    check(SLEEPER.start(sleep, 0), "a thread starts");
+    while POOL.figures().asleep == 0 {
+        linux::yield_now();
+    }
+}
 
 /// The others: a task from outside is run by another worker, soon.
 fn spawn_and_run() -> bool {
@@ -277,7 +300,16 @@ fn as_stopped_worker(f: impl FnOnce(&Worker<'_>)) {
 }
 
 fn in_a_join(worker: &Worker<'_>) {
+    let offers = || {
+        POOL.counters(worker.id())
+            .map_or(0, |counters| counters.promotions())
+    };
+    let before = offers();
     let joined = stoppable(|| worker.join(|_| 1, |_| 2));
+    check(
+        offers() == before + 1,
+        "a join is offered when a worker is hungry",
+    );
     check(joined == (1, 2), "a join joins");
 }
 
@@ -294,6 +326,21 @@ fn in_a_scope(worker: &Worker<'_>) {
     });
     let all = runs.iter().all(|count| count.load(Ordering::Relaxed) == 1);
     check(all, "a scope ends after its tasks");
+}
+
+fn post_to_itself(worker: &Worker<'_>) {
+    let ran = AtomicU32::new(0);
+    stoppable(|| {
+        worker.scope(|scope| {
+            // Relaxed: the scope's latch publishes it.
+            let run = |_: &_, _: &Worker<'_>| _ = ran.fetch_add(1, Ordering::Relaxed);
+            check(
+                scope.spawn_on(worker, worker.id(), run).is_ok(),
+                "mail is posted",
+            );
+        });
+    });
+    check(ran.load(Ordering::Relaxed) == 1, "mail arrives once");
 }
 
 fn in_a_graph(worker: &Worker<'_>) {

@@ -12,7 +12,7 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use crate::linux::{self, Process, Stack, Thread};
-use crate::operations::{OPERATIONS, Operation};
+use crate::operations::{self, OPERATIONS, Operation};
 use crate::run::check;
 
 /// How many times the others operate at each stop.
@@ -52,6 +52,7 @@ pub fn at_every_instruction() -> Option<u32> {
         return None;
     }
     process.end_with_us();
+    operations::put_one_to_sleep();
     check(WATCHDOG.start(watch, 0), "a watchdog starts");
     let stops = (0..OPERATIONS.len()).map(|index| stop_in(&process, index));
     Some(stops.sum())

@@ -8,6 +8,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread::{self, Thread};
 use pinfold_core::platform::{Platform, Unwind, WorkerId};
 use pinfold_core::scheduler::{Fixed, Scheduler};
+use pinfold_core::storage::Stable;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -148,6 +149,25 @@ pub fn scheduler<const WORKERS: usize, const SLOTS: usize>()
 pub fn worker(index: usize) -> WorkerId {
     WorkerId::new(index).expect("models have few workers")
 }
+
+/// The memory of a plan.
+#[derive(Clone, Debug)]
+pub struct Words(pub Vec<u32>);
+
+impl AsRef<[u32]> for Words {
+    fn as_ref(&self) -> &[u32] {
+        &self.0
+    }
+}
+
+impl AsMut<[u32]> for Words {
+    fn as_mut(&mut self) -> &mut [u32] {
+        &mut self.0
+    }
+}
+
+// SAFETY: a vector that is only read stays the same.
+unsafe impl Stable<u32> for Words {}
 
 thread_local! {
     /// The checker runs the threads of a model by turns on one thread of the machine.

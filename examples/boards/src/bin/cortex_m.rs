@@ -4,7 +4,11 @@
 //! by default with a lock, which an interrupt handler must not wait for; here (see `Cargo.toml`) by masking interrupts
 //! for some instructions, which on one core is neither a lock nor seen by anybody.
 //!
-//! The worker sleeps in `wfi`. The program ends QEMU with 0 if all results were right, and with 1 otherwise.
+//! Every public function of the core is in the program (the freestanding example's `every.rs`), and its panic handler
+//! cannot be linked: on a 32-bit target, too, no panic is reachable.
+//!
+//! The worker sleeps in `wfi`. The program ends QEMU with 0 if all results were right, and else with the number of
+//! a [`Fault`].
 
 #![no_std]
 #![no_main]
@@ -12,6 +16,15 @@
 use core::arch::{asm, global_asm};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+#[path = "../../../freestanding/src/every.rs"]
+mod every;
+
+/// The machine of `every`.
+mod machine {
+    pub(crate) type Machine = pinfold_core::platform::Aborting<crate::Board>;
+    pub(crate) const WORKERS: usize = 1;
+}
 
 use pinfold_core::handle::Ended;
 use pinfold_core::platform::{Aborting, Platform, WorkerId};
@@ -48,7 +61,7 @@ global_asm!(
     main = sym main,
 );
 
-struct Board;
+pub(crate) struct Board;
 
 static TOKEN: AtomicBool = AtomicBool::new(false);
 static TICKS: AtomicU32 = AtomicU32::new(0);
@@ -85,11 +98,15 @@ impl Platform for Board {
 
 /// How many tasks the interrupt spawns, and submits only to cancel some of them.
 const TASKS: u32 = 300;
+/// After how many of them it lets the worker go to sleep.
+const BURST: u32 = 50;
 /// Processor cycles, at 25 MHz, between two interrupts.
-const TICK_CYCLES: u32 = 50_000;
+const TICK_CYCLES: u32 = 5_000;
 const TICK_NS: u64 = TICK_CYCLES as u64 * 40;
 
 static SPAWNED: AtomicU32 = AtomicU32::new(0);
+/// How many of them while the worker was in the middle of something.
+static INTERRUPTED: AtomicU32 = AtomicU32::new(0);
 static CANCELLED: AtomicU32 = AtomicU32::new(0);
 static RIGHT: AtomicU32 = AtomicU32::new(0);
 
@@ -100,7 +117,13 @@ extern "C" fn tick() {
     if POOL.is_closed() {
         return;
     }
-    if SPAWNED.load(Ordering::Relaxed) == TASKS {
+    let count = SPAWNED.load(Ordering::Relaxed);
+    let is_busy = POOL.figures().asleep == 0;
+    if count.is_multiple_of(BURST) && is_busy {
+        // The worker goes to sleep first.
+        return;
+    }
+    if count == TASKS {
         return POOL.close();
     }
     let spawned = POOL.spawn(|worker| {
@@ -108,6 +131,9 @@ extern "C" fn tick() {
             RIGHT.fetch_add(1, Ordering::Relaxed);
         }
     });
+    if is_busy {
+        INTERRUPTED.fetch_add(1, Ordering::Relaxed);
+    }
     // An error: the worker is behind, and all slots are taken.
     if spawned.is_ok() {
         SPAWNED.fetch_add(1, Ordering::Relaxed);
@@ -117,7 +143,7 @@ extern "C" fn tick() {
 
 /// What was submitted in an interrupt cannot have started before it ends.
 fn cancel_one() {
-    let Ok(ticket) = POOL.submit::<_, ()>(|_| end(false)) else {
+    let Ok(ticket) = POOL.submit::<_, ()>(|_| end(Err(Fault::NotCancelled))) else {
         return;
     };
     let is_cancelled = POOL.cancel(POOL.task_id(&ticket));
@@ -129,15 +155,29 @@ fn cancel_one() {
 }
 
 extern "C" fn main() -> ! {
+    every::keep_every_function();
     let worker = WorkerId::new(0).and_then(|id| POOL.worker(id, &[]));
-    let Some(worker) = worker else { end(false) };
+    let Some(worker) = worker else {
+        end(Err(Fault::NoSeat))
+    };
     start_timer();
     worker.run_until_closed();
     let slept = WorkerId::new(0)
         .and_then(|id| POOL.counters(id))
         .is_some_and(|counters| counters.sleeps() > 0);
-    let right = RIGHT.load(Ordering::Relaxed);
-    end(slept && right == TASKS && CANCELLED.load(Ordering::Relaxed) > 0)
+    if RIGHT.load(Ordering::Relaxed) != TASKS {
+        end(Err(Fault::WrongResult));
+    }
+    if CANCELLED.load(Ordering::Relaxed) == 0 {
+        end(Err(Fault::NotCancelled));
+    }
+    if !slept {
+        end(Err(Fault::NeverSlept));
+    }
+    if INTERRUPTED.load(Ordering::Relaxed) < TASKS / 2 {
+        end(Err(Fault::NotInterrupted));
+    }
+    end(Ok(()))
 }
 
 fn start_timer() {
@@ -151,11 +191,25 @@ fn start_timer() {
     }
 }
 
-/// Ends QEMU, with 0 or 1, by semihosting.
-fn end(is_right: bool) -> ! {
+/// What went wrong, as QEMU's exit code.
+#[derive(Clone, Copy)]
+enum Fault {
+    WrongResult = 1,
+    NotCancelled = 2,
+    NeverSlept = 3,
+    NoSeat = 4,
+    Exception = 5,
+    NotInterrupted = 6,
+}
+
+/// Ends QEMU, with 0 or the fault, by semihosting.
+fn end(result: Result<(), Fault>) -> ! {
     const EXIT_EXTENDED: usize = 0x20;
     const APPLICATION_EXIT: usize = 0x2_0026;
-    let arguments = [APPLICATION_EXIT, usize::from(!is_right)];
+    let arguments = [
+        APPLICATION_EXIT,
+        result.map_or_else(|fault| fault as usize, |()| 0),
+    ];
     loop {
         // SAFETY: the debugger reads the two words.
         unsafe {
@@ -165,10 +219,16 @@ fn end(is_right: bool) -> ! {
 }
 
 extern "C" fn fault() {
-    end(false)
+    end(Err(Fault::Exception))
+}
+
+unsafe extern "C" {
+    /// Not defined anywhere: a program in which a panic can be reached does not link.
+    fn pinfold_core_may_panic() -> !;
 }
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    end(false)
+    // SAFETY: what calls it does not link, so nothing does.
+    unsafe { pinfold_core_may_panic() }
 }

@@ -20,7 +20,7 @@ use pinfold_core::sync::mutant::VARIABLE;
 pub const NOBODY: &str = "no.such.site=Relaxed";
 
 /// Test binaries of this package that hold no models of core: they test the checker, and the rules.
-const NO_MODELS: [&str; 3] = ["canary", "mutants", "names"];
+const NO_MODELS: [&str; 4] = ["canary", "mutants", "names", "stalls"];
 
 /// How often a run that is still going is looked at.
 const POLL: Duration = Duration::from_millis(5);
