@@ -59,45 +59,17 @@
 //!
 //! # Example
 //!
-//! One worker goes to sleep while work is published. Whether it sees the work before it parks, or is
-//! woken for it, it comes to it.
-//!
 //! ```
-//! use std::sync::OnceLock;
-//! use std::sync::atomic::{AtomicU32, Ordering};
-//! use std::thread::{self, Thread};
 //! use pinfold_core::idle::{IdleSet, Slept, Word};
-//! use pinfold_core::platform::{Platform, WorkerId};
-//!
-//! /// A platform for one worker.
-//! struct One(OnceLock<Thread>);
-//! impl Platform for One {
-//!     fn park(&self, _: WorkerId) { thread::park() }
-//!     fn unpark(&self, _: WorkerId) { self.0.wait().unpark() }
-//! }
-//!
-//! let (set, platform) = (IdleSet::<[Word; 1]>::fixed(), One(OnceLock::new()));
-//! let me = WorkerId::new(0).expect("the first");
-//! let work = AtomicU32::new(0);
-//! let look = || Some(work.swap(0, Ordering::Acquire)).filter(|&work| work != 0);
-//! let got = thread::scope(|s| {
-//!     let sleeper = s.spawn(|| {
-//!         platform.0.set(thread::current()).expect("one thread");
-//!         set.enter_search();
-//!         match set.sleep(&platform, me, look) {
-//!             Slept::Found(work) => Some(work),
-//!             Slept::Woken => {
-//!                 let found = look();
-//!                 set.leave_search(&platform, &[], || false);
-//!                 found
-//!             }
-//!         }
-//!     });
-//!     work.store(42, Ordering::Release);
-//!     set.wake(&platform, 1, &[]);
-//!     sleeper.join().expect("it does not panic")
-//! });
-//! assert_eq!(got, Some(42));
+//! # use pinfold_core::platform::{Platform, WorkerId};
+//! # struct Bare; impl Platform for Bare { fn park(&self, _: WorkerId) {} fn unpark(&self, _: WorkerId) {} }
+//! let (set, me) = (IdleSet::<[Word; 1]>::fixed(), WorkerId::new(0).expect("the first"));
+//! set.enter_search();
+//! assert_eq!(set.sleep(&Bare, me, || Some(42)), Slept::Found(42)); // by the last look
+//! set.enter_search();
+//! let look = || { assert_eq!(set.wake(&Bare, 1, &[]), 1); None::<u32> }; // a wake just after it
+//! assert_eq!(set.sleep(&Bare, me, look), Slept::Woken);
+//! set.leave_search(&Bare, &[], || false);
 //! assert!(!set.is_anyone_hungry());
 //! ```
 //!
