@@ -298,11 +298,14 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         }
     }
 
-    /// Drops a claimable task that was taken from a queue of a closed scheduler.
-    pub(crate) fn drop_claimable(&self, index: SlotIndex) {
+    /// Drops a claimable task that was taken from a queue of a closed scheduler. `false`: it had run or
+    /// been cancelled before.
+    pub(crate) fn drop_claimable(&self, index: SlotIndex) -> bool {
         let slot = self.arena.slot(index);
         let give = |index| self.give_to_everybody(index);
-        if let Some(settled) = slot.state().cancel(slot.state().generation()) {
+        let settled = slot.state().cancel(slot.state().generation());
+        let cancelled = settled.is_some();
+        if let Some(settled) = settled {
             self.settle(index, settled, give);
         }
         let entered = slot.state().enter();
@@ -316,6 +319,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
             Entered::Stale { free: true } => self.retire(index, give),
             Entered::Stale { free: false } | Entered::Run => {}
         }
+        cancelled
     }
 
     /// Wakes the waiter of a task that has ended, and frees the slot if nobody holds it.

@@ -619,17 +619,17 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     }
 
     /// Settles what stands in the injector of a closed scheduler: the workers may have left.
-    /// Returns how many tasks were dropped unrun.
+    /// Returns how many tasks were dropped unrun by this.
     pub fn drop_leftovers(&self) -> usize {
         let mut dropped = 0;
         while let Some(index) = self.injector.pop() {
-            self.drop_task(index);
-            dropped += 1;
+            dropped += usize::from(self.drop_task(index));
         }
         dropped
     }
 
-    fn drop_task(&self, index: SlotIndex) {
+    /// `false`: the task had run or been cancelled before.
+    fn drop_task(&self, index: SlotIndex) -> bool {
         let slot = self.arena.slot(index);
         match slot.kind() {
             Kind::Claimable => self.drop_claimable(index),
@@ -637,6 +637,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
                 // SAFETY: the index came from the injector, so its plain closure is ours.
                 contain::<P>(|| unsafe { slot.discard() });
                 self.give_to_everybody(index);
+                true
             }
         }
     }

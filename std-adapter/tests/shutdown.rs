@@ -206,3 +206,31 @@ fn cancelled_tasks_settle_as_cancelled_and_are_counted() {
     assert_eq!(drops.count(), 10);
     assert_eq!(running.join().unwrap(), 5);
 }
+
+#[test]
+fn what_has_run_or_was_cancelled_before_is_not_counted_as_cancelled() {
+    let _dog = watchdog();
+    let pool = Arc::new(Pool::new(1).unwrap());
+    let (settled, gate) = (Gate::new(), Gate::new());
+    pool.spawn({
+        let (pool, settled, gate) = (Arc::clone(&pool), settled.clone(), gate.clone());
+        move || {
+            // The entry of the first, the oldest, keeps that of the second in the injector.
+            let first = pool.submit(|| ()).unwrap();
+            let second = pool.submit(|| 2).unwrap();
+            assert_eq!(second.join().unwrap(), 2);
+            assert!(first.cancel());
+            settled.open();
+            gate.wait();
+        }
+    });
+    settled.wait();
+    assert_eq!(pool.metrics().injector_len, 2);
+    let report = thread::scope(|s| {
+        let shutdown = s.spawn(|| pool.shutdown(Shutdown::Cancel));
+        until(|| pool.metrics().injector_len == 0);
+        gate.open();
+        shutdown.join().unwrap()
+    });
+    assert_eq!(report.cancelled, 0);
+}
