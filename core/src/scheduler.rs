@@ -132,7 +132,7 @@ pub trait Storage {
 pub struct Parts<S: Storage> {
     /// The slots. The last [`Parts::reserve`] of them are for callers from outside alone.
     pub slots: S::Slots,
-    /// How many slots are set aside, at most [`MAX_RESERVE`](crate::arena::MAX_RESERVE): see
+    /// How many slots are set aside, at most [`MAX_RESERVE`]: see
     /// [`Scheduler::spawn_reserved`].
     pub reserve: usize,
     /// The injector's entries: a power of two, at least as many as slots.
@@ -278,7 +278,7 @@ pub enum StorageError {
         /// The largest number that would do.
         most: usize,
     },
-    /// More slots are set aside than there are, or than [`MAX_RESERVE`](crate::arena::MAX_RESERVE).
+    /// More slots are set aside than there are, or than [`MAX_RESERVE`].
     Reserve {
         /// How many are to be set aside.
         reserve: usize,
