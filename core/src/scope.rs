@@ -5,6 +5,9 @@
 //! atomic read-modify-write. The latch starts with a large bias, which the owner takes back when its
 //! body has ended, together with its own count; only from then on can the latch reach zero.
 //!
+//! (On 32-bit targets the bias is about a million: there a scope of which thieves end more tasks than that before its body
+//! has ended trips an assertion of debug builds, and no more.)
+//!
 //! The scope's place in the ancestry (see `task`) is a slot that it holds while it is open. If there
 //! is none free, its tasks are run at once by whoever spawns them.
 

@@ -127,7 +127,7 @@ impl<G: Stable<u32>, N: Stable<Node>, B> Execution<'_, G, N, B> {
     {
         let node = Cell::new(node);
         while let Err(panic) = P::catch(|| self.go_on_from(ready, &node)) {
-            // Only `body` calls what may panic; its node has not ended.
+            // Only `body` may panic (the platform does not, a duty of `Unwind`); its node has not ended.
             contain::<P>(|| ready.worker.scheduler().platform.unhandled(panic));
             match self.end(ready, node.get(), Outcome::Failed) {
                 Some(next) => node.set(next),
@@ -200,7 +200,7 @@ impl<G: Stable<u32>, N: Stable<Node>, B> Execution<'_, G, N, B> {
 }
 
 /// Collects the nodes that became ready together: the first is kept, the others are published.
-struct Ready<'e, 'r, 'w, 's, G, N, B, S: Storage, P> {
+struct Ready<'e, 'r, 'w, 's, G, N, B, S: Storage, P: Platform + Unwind> {
     execution: &'e Execution<'r, G, N, B>,
     worker: &'w Worker<'s, S, P>,
     first: Option<NodeIndex>,
