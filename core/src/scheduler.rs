@@ -406,8 +406,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         &self.platform
     }
 
-    /// How full it is. Loads, as many as there are words of sleepers; wait-free but for
-    /// [`Injector::len`].
+    /// How full it is. Loads: one per word of sleepers, and those of [`Injector::len`].
     pub fn figures(&self) -> Figures {
         Figures {
             slots: self.arena.capacity(),
