@@ -207,7 +207,8 @@ impl Random {
     pub fn from_env(name: &str) -> Self {
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let seed = env_u64(name).unwrap_or_else(|| clock.expect("after 1970").as_nanos() as u64);
-        println!("{name}={seed}");
+        // Now, for a run that hangs prints nothing else.
+        figure(format_args!("{name}={seed}"));
         Random(seed)
     }
 
