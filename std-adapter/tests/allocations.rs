@@ -5,7 +5,7 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use common::{until, watchdog};
+use common::{figure, until, watchdog};
 use pinfold::{Pool, graph};
 
 struct Counting;
@@ -54,7 +54,7 @@ fn allocations(what: &str, f: impl Fn()) -> u64 {
     let before = COUNT.load(Ordering::SeqCst);
     f();
     let count = COUNT.load(Ordering::SeqCst) - before;
-    println!("allocations per 10 000 {what}: {count}");
+    figure(format_args!("allocations per 10 000 {what}: {count}"));
     count
 }
 
@@ -64,6 +64,35 @@ fn spawn_in_scopes(pool: &Pool) {
             pinfold::scope(|s| (0..1000).for_each(|_| s.spawn(|_| done())));
         }
     });
+}
+
+/// Scopes of one task each, inside of each other by tens.
+fn open_scopes(pool: &Pool) {
+    fn nested(depth: usize) {
+        pinfold::scope(|s| {
+            s.spawn(|_| done());
+            if depth > 1 {
+                nested(depth - 1);
+            }
+        });
+    }
+    pool.install(|| (0..TIMES / 10).for_each(|_| nested(10)));
+}
+
+/// Tasks each of which is stolen: the worker that spawns them does nothing but wait for their end, and
+/// not in a way in which it would help.
+fn steal_all(pool: &Pool) {
+    let before = pool.metrics().steals;
+    pool.install(|| {
+        for _ in 0..TIMES / 100 {
+            let done_before = DONE.load(Ordering::SeqCst);
+            pinfold::scope(|s| {
+                (0..100).for_each(|_| s.spawn(|_| done()));
+                until(|| DONE.load(Ordering::SeqCst) == done_before + 100);
+            });
+        }
+    });
+    assert!(pool.metrics().steals > before, "nothing was stolen");
 }
 
 /// A tree of joins with `leaves` leaves.
@@ -131,6 +160,8 @@ fn steady_state_allocates_nothing() {
     let run = || (0..TIMES / 100).for_each(|_| assert!(pool.run(&graph).is_ok()));
     let counts = [
         allocations("spawns in a scope", || spawn_in_scopes(&pool)),
+        allocations("scopes", || open_scopes(&pool)),
+        allocations("tasks, all of them stolen", || steal_all(&pool)),
         allocations("joins, promoted and stolen ones too", || {
             join_with_thieves(&pool);
         }),
@@ -143,7 +174,7 @@ fn steady_state_allocates_nothing() {
         allocations("detached spawns", || spawn_detached(&pool)),
         allocations("graph tasks, run again", run),
     ];
-    assert_eq!(counts, [0; 6]);
+    assert_eq!(counts, [0; 8]);
 
     // The control: what does not fit a slot is boxed, and seen.
     let large = [1_u64; 64];

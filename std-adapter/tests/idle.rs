@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{until, watchdog};
+use common::{figure, until, watchdog};
 use pinfold::Pool;
 
 const WORKERS: usize = 8;
@@ -69,9 +69,25 @@ fn an_idle_pool_never_wakes() {
 
         let woken = |name: &str| after[name] - before[name];
         let workers: Vec<u64> = (0..WORKERS).map(|i| woken(&format!("quiet-{i}"))).collect();
-        println!("wake-ups of 8 idle workers in 2 s: {workers:?}");
-        println!("wake-ups of a poller, 10 ms, in 2 s: {}", woken("poller"));
+        figure(format_args!(
+            "wake-ups of 8 idle workers in 2 s: {workers:?}; of a thread that polls each 10 ms: {}",
+            woken("poller")
+        ));
         assert_eq!(workers, [0; WORKERS]);
         assert!(woken("poller") >= 20, "the control is not counted");
     });
+
+    // The control: a worker that is woken is seen, by the same count.
+    let before = sleeps();
+    pool.install(|| ());
+    until(|| pool.metrics().asleep == WORKERS);
+    let seen = || {
+        let after = sleeps();
+        let of = |index| format!("quiet-{index}");
+        let woken = (0..WORKERS).map(|i| after[&of(i)] - before[&of(i)]);
+        woken.sum::<u64>()
+    };
+    // A worker that has announced its sleep may not have got there yet.
+    until(|| seen() > 0);
+    figure(format_args!("wake-ups of the pool by one call: {}", seen()));
 }

@@ -11,9 +11,15 @@ use std::thread::{self, Thread};
 
 use pinfold::{Pool, graph};
 
+/// Two workers, and few slots: an interpreter takes its time to touch memory.
+fn pool() -> Pool {
+    let pool = Pool::builder().workers(2).slots(32).build();
+    pool.unwrap()
+}
+
 #[test]
 fn a_call_from_outside_returns_while_its_worker_still_wakes_the_caller() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool();
     for round in 0..5 {
         assert_eq!(pool.install(|| round), round);
     }
@@ -21,7 +27,7 @@ fn a_call_from_outside_returns_while_its_worker_still_wakes_the_caller() {
 
 #[test]
 fn joins_are_stolen_and_finished() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool();
     fn sum(from: u64, to: u64) -> u64 {
         if to - from == 1 {
             return from;
@@ -35,7 +41,7 @@ fn joins_are_stolen_and_finished() {
 
 #[test]
 fn a_scope_ends_while_a_thief_still_wakes_its_owner() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool();
     pool.install(|| {
         for _ in 0..10 {
             let count = AtomicUsize::new(0);
@@ -67,7 +73,7 @@ impl Wake for Unpark {
 
 #[test]
 fn handles_give_results_of_all_sizes() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool();
     let text = String::from("text");
     let small = pool.submit(move || text).unwrap();
     let large = pool.submit(|| [7_u64; 100]).unwrap();
@@ -93,13 +99,13 @@ fn handles_give_results_of_all_sizes() {
 
 #[test]
 fn a_broadcast_reaches_all() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool();
     assert_eq!(pool.broadcast(|context| context.worker().index()), [0, 1]);
 }
 
 #[test]
 fn a_diamond_runs_in_order_twice() {
-    let pool = Pool::new(2).unwrap();
+    let pool = pool();
     let order = Arc::new(AtomicUsize::new(0));
     let builder = graph::Builder::new();
     let step = |least: usize| {

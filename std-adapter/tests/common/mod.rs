@@ -13,7 +13,12 @@ pub struct Watchdog(Option<(mpsc::Sender<()>, thread::JoinHandle<()>)>);
 
 /// The watchdog of the calling test. The limit is 60 s, or `PINFOLD_TEST_TIMEOUT_S`.
 pub fn watchdog() -> Watchdog {
-    let limit_s = env_u64("PINFOLD_TEST_TIMEOUT_S").unwrap_or(60);
+    watchdog_beyond(Duration::ZERO)
+}
+
+/// The watchdog of a test that runs for `time` by intention; the limit comes on top of it.
+pub fn watchdog_beyond(time: Duration) -> Watchdog {
+    let limit_s = time.as_secs() + env_u64("PINFOLD_TEST_TIMEOUT_S").unwrap_or(60);
     let test = thread::current().name().unwrap_or("a test").to_owned();
     let (ended, wait) = mpsc::channel();
     let bite = move || {
@@ -61,6 +66,18 @@ fn thread_states() -> String {
         text += &format!("\n  {} {}", field("Name:\t"), field("State:\t"));
     }
     text
+}
+
+/// Prints a measured figure, also where the test harness keeps the output of tests that pass.
+pub fn figure(text: impl std::fmt::Display) {
+    let _ = io::stdout().write_all(format!("{text}\n").as_bytes());
+}
+
+/// A field of this process's status in KiB, where there is a `/proc`.
+pub fn status_kib(field: &str) -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 pub fn env_u64(name: &str) -> Option<u64> {
@@ -190,7 +207,8 @@ impl Random {
     pub fn from_env(name: &str) -> Self {
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let seed = env_u64(name).unwrap_or_else(|| clock.expect("after 1970").as_nanos() as u64);
-        println!("{name}={seed}");
+        // Now, for a run that hangs prints nothing else.
+        figure(format_args!("{name}={seed}"));
         Random(seed)
     }
 

@@ -1,6 +1,4 @@
-//! Everything at once, at random, checked by sums. `PINFOLD_STRESS_SEED` replays a run.
-
-mod common;
+//! Trees of operations: what a seed's tree adds up to in a pool, and alone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -8,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Random, until, watchdog};
 use pinfold::{JoinError, Pool, SubmitError, graph};
 
-/// How long each number of workers is tried.
-const TIME_EACH: Duration = Duration::from_millis(600);
+use crate::common::{Random, until};
+use crate::pool_of;
+
 const DEPTH: u32 = 6;
 
 /// What a seed's tree of operations does, and, by the same path, what it adds up to.
@@ -32,7 +30,7 @@ fn leaf(seed: u64) -> u64 {
 /// The sum of the tree that `seed` stands for.
 fn tree(how: &How, seed: u64, depth: u32) -> u64 {
     let mut random = Random::new(seed);
-    let kind = random.below(if depth == 0 { 1 } else { 12 });
+    let kind = random.below(if depth == 0 { 1 } else { 13 });
     let mut next = || random.next();
     let (a, b, c) = (next(), next(), next());
     let below = |seed| tree(how, seed, depth - 1);
@@ -101,8 +99,13 @@ fn tree(how: &How, seed: u64, depth: u32) -> u64 {
         }
         (10, How::Alone(..)) => below(b),
         (10, How::Pooled(pool, _)) => pool.install(|| below(b)),
-        (_, How::Alone(detached)) => {
+        (11.., How::Alone(detached)) => {
             detached.fetch_add(leaf(a), Ordering::SeqCst);
+            0
+        }
+        // A panic that nobody joins goes to the pool's handler, which counts it.
+        (11, How::Pooled(pool, _)) => {
+            pool.spawn(move || resume_unwind(Box::new(leaf(a))));
             0
         }
         (_, How::Pooled(pool, detached)) => {
@@ -174,47 +177,36 @@ fn expected(seed: u64) -> (u64, u64) {
     (sum, detached.load(Ordering::SeqCst))
 }
 
-fn stress(workers: usize, seed: u64) {
-    let pool = Pool::builder().workers(workers).slots(1024).build();
-    let pool = Arc::new(pool.unwrap());
+/// Three threads have a pool do trees until `time` is over; how many.
+pub fn trees_add_up(workers: usize, seed: u64, time: Duration) -> u64 {
     let detached = Arc::new(AtomicU64::new(0));
+    let pool = Arc::new(pool_of(workers, seed, Arc::clone(&detached)));
     let how = How::Pooled(Arc::clone(&pool), Arc::clone(&detached));
-    let end = Instant::now() + TIME_EACH;
+    let end = Instant::now() + time;
     let trees = AtomicU64::new(0);
     let expected_detached = AtomicU64::new(0);
-    thread::scope(|s| {
-        for outsider in 0..3 {
-            let (how, pool, trees) = (&how, &pool, &trees);
-            let expected_detached = &expected_detached;
-            s.spawn(move || {
-                let mut random = Random::new(seed + outsider);
-                while Instant::now() < end {
-                    let seed = random.next();
-                    let (sum, detached) = expected(seed);
-                    expected_detached.fetch_add(detached, Ordering::SeqCst);
-                    let got = pool.install(|| tree(how, seed, DEPTH));
-                    assert_eq!(got, sum, "{workers} workers, tree {seed}");
-                    if seed.is_multiple_of(16) {
-                        assert!(pool.broadcast(|_| leaf(seed)) == vec![leaf(seed); workers]);
-                    }
-                    trees.fetch_add(1, Ordering::SeqCst);
-                }
-            });
+    let outsider = |seed| {
+        let mut random = Random::new(seed);
+        while Instant::now() < end {
+            let seed = random.next();
+            let (sum, detached) = expected(seed);
+            expected_detached.fetch_add(detached, Ordering::SeqCst);
+            let got = pool.install(|| tree(&how, seed, DEPTH));
+            assert_eq!(got, sum, "{workers} workers, tree {seed}");
+            if seed.is_multiple_of(16) {
+                assert!(pool.broadcast(|_| leaf(seed)) == vec![leaf(seed); workers]);
+            }
+            trees.fetch_add(1, Ordering::SeqCst);
         }
+    };
+    thread::scope(|s| {
+        let outsider = &outsider;
+        (0..3).for_each(|index| drop(s.spawn(move || outsider(seed + index))));
     });
     let all = expected_detached.into_inner();
     until(|| detached.load(Ordering::SeqCst) >= all);
     drop(how);
     Arc::into_inner(pool).expect("no task is left");
     assert_eq!(detached.load(Ordering::SeqCst), all, "{workers} workers");
-    println!("{workers} workers: {} trees", trees.into_inner());
-}
-
-#[test]
-fn everything_at_once_adds_up() {
-    let _dog = watchdog();
-    let mut random = Random::from_env("PINFOLD_STRESS_SEED");
-    for workers in [1, 2, 3, 8, 64] {
-        stress(workers, random.next() >> 1);
-    }
+    trees.into_inner()
 }
