@@ -52,7 +52,7 @@ pub const MAX_SLOTS: usize = if usize::BITS >= 64 { 1 << 30 } else { 1 << 11 };
 /// No slot is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exhausted {
-    /// How many slots the arena has.
+    /// How many slots the arena has, without those set aside.
     pub slots: usize,
     /// The most slots that were in use or in magazines at once.
     pub high_water: usize,
@@ -112,6 +112,10 @@ impl Magazine {
             count: Cell::new(0),
             limit: if limit < 2 { 2 } else { limit },
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count.get() == 0
     }
 
     /// How many slots it exchanges with the stack at once.

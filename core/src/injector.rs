@@ -20,8 +20,9 @@
 //! `tail` and `head` are only *hints*: tickets below which everything is filled, or emptied. Each
 //! operation starts at its hint, walks to the first entry that it can use, and afterwards stores the
 //! hint for the next one, with a plain store. A hint that lags, because somebody was stopped before
-//! the store or stored an old value late, costs the next operation a walk of at most one round, since
-//! an entry's state tells which ticket used it last:
+//! the store or stored an old value late, costs operations a walk of at most one round, until the first
+//! of them has moved it (a push or a pop, whatever its answer); an entry's state tells which ticket used it
+//! last:
 //!
 //! | an entry, seen by | its state | means | next step |
 //! |---|---|---|---|
@@ -190,8 +191,12 @@ impl<S: AsRef<[Entry]>> Injector<S> {
             // Weaker: a thread that filled the one after them may find the queue empty.
             // Model: injector::what_a_thread_pushed_is_found_by_its_pop.
             let tail = self.tail.load(order!("injector.push.tail", Acquire));
-            let Some(place) = ring.first_free(tail) else {
-                return Err(Rejected::Full(index));
+            let place = match ring.first_free(tail) {
+                Ok(place) => place,
+                Err(ticket) => {
+                    note(&self.tail, tail, ticket);
+                    return Err(Rejected::Full(index));
+                }
             };
             // Release: pairs with the Acquire in `first_filled`; carries what the producer wrote into
             // the slot that `index` names, and that the entries before this one are filled.
@@ -204,7 +209,7 @@ impl<S: AsRef<[Entry]>> Injector<S> {
                 order!("injector.push.fail", Relaxed),
             );
             if filling.is_ok() {
-                note(&self.tail, tail, place.ticket);
+                note(&self.tail, tail, place.ticket.wrapping_add(1));
                 return Ok(());
             }
             backoff.wait();
@@ -229,9 +234,16 @@ impl<S: AsRef<[Entry]>> Injector<S> {
             // queue that has room says that it is full.
             // Model: injector::an_index_that_was_taken_finds_room_again.
             let head = self.head.load(order!("injector.pop.head", Acquire));
-            let place = ring.first_filled(head)?;
+            let place = match ring.first_filled(head) {
+                Ok(place) => place,
+                Err(ticket) => {
+                    note(&self.head, head, ticket);
+                    return None;
+                }
+            };
             let index = (place.word & ring.mask()) as u32;
             if !wanted(index) {
+                note(&self.head, head, place.ticket);
                 return None;
             }
             // Release: pairs with the Acquire in `first_free`, and in `first_filled`; who sees this
@@ -245,7 +257,7 @@ impl<S: AsRef<[Entry]>> Injector<S> {
                 order!("injector.pop.fail", Relaxed),
             );
             if emptying.is_ok() {
-                note(&self.head, head, place.ticket);
+                note(&self.head, head, place.ticket.wrapping_add(1));
                 return Some(index);
             }
             backoff.wait();
@@ -259,10 +271,10 @@ impl<S: AsRef<[Entry]>> Injector<S> {
         // Relaxed: an estimate.
         let head = self.head.load(order!("injector.len.head", Relaxed));
         let tail = self.tail.load(order!("injector.len.tail", Relaxed));
-        let Some(oldest) = ring.first_filled(head) else {
+        let Ok(oldest) = ring.first_filled(head) else {
             return 0;
         };
-        let Some(free) = ring.first_free(tail) else {
+        let Ok(free) = ring.first_free(tail) else {
             return ring.capacity();
         };
         // Tickets have one bit less than the words that carry them.
@@ -275,7 +287,7 @@ impl<S: AsRef<[Entry]>> Injector<S> {
     pub fn is_empty(&self) -> bool {
         // Relaxed: who relies on the answer fences (see `idle`).
         let head = self.head.load(order!("injector.empty.head", Relaxed));
-        self.ring().first_filled(head).is_none()
+        self.ring().first_filled(head).is_err()
     }
 
     /// The number of indices the queue can hold.
@@ -289,20 +301,20 @@ impl<S: AsRef<[Entry]>> Injector<S> {
     }
 }
 
-/// Moves a hint, read as `seen`, beyond `ticket`. Not if somebody else has moved it meanwhile, most
-/// likely further; should that be overlooked, the hint lags for a while, and no harm is done.
+/// Moves a hint, read as `seen`, to `ticket`. Not if somebody else has moved it meanwhile, most likely
+/// further; should that be overlooked, the hint lags until the next operation.
 #[inline(always)]
 fn note(hint: &AtomicUsize, seen: usize, ticket: usize) {
+    if ticket == seen {
+        return;
+    }
     // Relaxed: only compared.
     if hint.load(order!("injector.note.seen", Relaxed)) == seen {
         // Release: pairs with the Acquire loads of the hints; who reads this one sees what we saw of
         // the entries below.
         // Weaker: a thread that filled the one after them may find the queue empty.
         // Model: injector::what_a_thread_pushed_is_found_by_its_pop.
-        hint.store(
-            ticket.wrapping_add(1),
-            order!("injector.note.store", Release),
-        );
+        hint.store(ticket, order!("injector.note.store", Release));
     }
 }
 
@@ -355,21 +367,21 @@ impl<'a> Ring<'a> {
         (turn | (ticket & self.mask())).wrapping_add(1)
     }
 
-    /// The first free ticket from `ticket` on; `None` if the ring is full.
+    /// The first free ticket from `ticket` on; the ticket that would be the next if the ring is full.
     /// Lock-free: goes on only if others have filled entries, and over at most one round of those
     /// filled before.
     #[inline(always)]
-    fn first_free(self, mut ticket: usize) -> Option<Place<'a>> {
+    fn first_free(self, mut ticket: usize) -> Result<Place<'a>, usize> {
         loop {
             // Acquire: pairs with the Release in `push` of who filled it, and in `pop_if` of who emptied
             // it: the entries before it are seen filled, or emptied.
             // Weaker: a queue that has room says that it is full.
             // Model: injector::an_index_that_was_taken_finds_room_again.
-            let entry = self.entry(ticket)?;
+            let entry = self.entry(ticket).ok_or(ticket)?;
             let word = entry.load(order!("injector.push.entry", Acquire));
             let state = word & !self.mask();
             if state == self.free(ticket) {
-                return Some(Place {
+                return Ok(Place {
                     ticket,
                     entry,
                     word,
@@ -379,39 +391,39 @@ impl<'a> Ring<'a> {
             // Model: injector::a_full_queue_refuses_and_keeps_what_it_holds.
             let is_full = state == self.free(ticket).wrapping_sub(self.capacity());
             if is_full && broken!("injector.push.room") {
-                return Some(Place {
+                return Ok(Place {
                     ticket,
                     entry,
                     word,
                 });
             }
             if is_full {
-                return None;
+                return Err(ticket);
             }
             ticket = self.after_filled(ticket, state);
         }
     }
 
-    /// The first filled ticket from `ticket` on; `None` if nothing is
+    /// The first filled ticket from `ticket` on; the ticket that will be the next if nothing is
     /// queued. Lock-free, as `first_free`.
     #[inline(always)]
-    fn first_filled(self, mut ticket: usize) -> Option<Place<'a>> {
+    fn first_filled(self, mut ticket: usize) -> Result<Place<'a>, usize> {
         loop {
             // Acquire: pairs with the Release in `push`; brings what the producer wrote into the slot.
             // Weaker: the slot is read before it was written.
             // Model: injector::a_consumer_sees_what_the_producer_wrote.
-            let entry = self.entry(ticket)?;
+            let entry = self.entry(ticket).ok_or(ticket)?;
             let word = entry.load(order!("injector.pop.entry", Acquire));
             let state = word & !self.mask();
             if state == self.filled(ticket) {
-                return Some(Place {
+                return Ok(Place {
                     ticket,
                     entry,
                     word,
                 });
             }
             if state == self.free(ticket) {
-                return None;
+                return Err(ticket);
             }
             // It was emptied for the ticket one state before.
             ticket = self.after_filled(ticket, state.wrapping_sub(self.capacity()));
@@ -490,6 +502,25 @@ mod tests {
         let queue = Injector::<[Entry; 2]>::fixed();
         assert_eq!(queue.push(2), Err(Rejected::OutOfRange(2)));
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_hint_that_lags_is_moved_by_whoever_finds_nothing() {
+        let queue = Injector::<[Entry; 4]>::fixed();
+        for index in 0..4 {
+            queue.push(index).unwrap();
+        }
+        queue.tail.store(1, Relaxed);
+        assert_eq!(queue.push(0), Err(Rejected::Full(0)));
+        assert_eq!(queue.tail.load(Relaxed), 4);
+        assert_eq!(queue.pop(), Some(0));
+        queue.head.store(0, Relaxed);
+        assert_eq!(queue.pop_if(|_| false), None);
+        assert_eq!(queue.head.load(Relaxed), 1);
+        while queue.pop().is_some() {}
+        queue.head.store(2, Relaxed);
+        assert_eq!(queue.pop(), None);
+        assert_eq!(queue.head.load(Relaxed), 4);
     }
 
     #[test]

@@ -63,8 +63,9 @@ impl Mailbox {
     ) -> bool {
         // Relaxed: a hint. A link or a frame may be older than the list, and a list that changes under
         // the walk is walked wrongly: the taker looks again at what it then owns. Nothing is missed
-        // for good: who parks looks after its `sleeper_fence`, and whoever had posted before that
-        // fence has its frames and links seen with the list; whoever posts later wakes.
+        // for good: who parks looks after its `sleeper_fence`. Whoever fenced after posting before that
+        // is seen, unless under a slot whose poster has not fenced yet; that one, and whoever posts
+        // later, wakes after its own fence.
         let mut rest = self.newest.load(order!("mailbox.any.look", Relaxed));
         for _ in 0..arena.slots() {
             let Some(index) = rest.checked_sub(1) else {

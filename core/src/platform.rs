@@ -104,7 +104,8 @@ pub trait Platform: Sync {
 ///
 /// No panic of `f` leaves `catch`: it is caught, or ends the program (as every panic does that is compiled with
 /// `panic = "abort"`). Closures and results on stacks of others are given up by returning,
-/// and an unwinding that nobody expects would give them up while they are used.
+/// and an unwinding that nobody expects would give them up while they are used. For the same reason no
+/// method of the type's [`Platform`] unwinds.
 #[allow(unsafe_code, reason = "a promise of the implementor's")]
 pub unsafe trait Unwind {
     /// What a panic carries.
@@ -144,52 +145,58 @@ pub struct Aborting<P>(pub P);
 
 impl<P: Platform> Platform for Aborting<P> {
     fn park(&self, worker: WorkerId) {
-        self.0.park(worker);
+        call_or_abort(|| self.0.park(worker));
     }
 
     fn unpark(&self, worker: WorkerId) {
-        self.0.unpark(worker);
+        call_or_abort(|| self.0.unpark(worker));
     }
 
     fn now_ns(&self) -> Option<u64> {
-        self.0.now_ns()
+        call_or_abort(|| self.0.now_ns())
     }
 
     fn slots_freed(&self, last: bool) {
-        self.0.slots_freed(last);
+        call_or_abort(|| self.0.slots_freed(last));
     }
 
     #[inline(always)]
     fn publisher_fence(&self) {
-        self.0.publisher_fence();
+        call_or_abort(|| self.0.publisher_fence());
     }
 
     #[inline(always)]
     fn sleeper_fence(&self) {
-        self.0.sleeper_fence();
+        call_or_abort(|| self.0.sleeper_fence());
     }
+}
+
+/// Calls `f`; should it unwind, a second panic on its way out ends the program.
+#[inline(always)]
+fn call_or_abort<R>(f: impl FnOnce() -> R) -> R {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a panic on a platform on which that ends the program");
+        }
+    }
+    let bomb = Bomb;
+    let result = f();
+    core::mem::forget(bomb);
+    result
 }
 
 /// A panic that nobody can see: there is none.
 type Never = core::convert::Infallible;
 
-// SAFETY: `catch` returns normally, or a second panic on its way out ends the program.
+// SAFETY: what users have written is called by `call_or_abort`, in `catch` and in `Platform`.
 #[allow(unsafe_code, reason = "the promise is kept here")]
 unsafe impl<P> Unwind for Aborting<P> {
     type Panic = Never;
 
     #[inline(always)]
     fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Never> {
-        struct Bomb;
-        impl Drop for Bomb {
-            fn drop(&mut self) {
-                panic!("a task panicked on a platform on which that ends the program");
-            }
-        }
-        let bomb = Bomb;
-        let result = f();
-        core::mem::forget(bomb);
-        Ok(result)
+        Ok(call_or_abort(f))
     }
 
     fn resume(panic: Never) -> ! {

@@ -20,7 +20,7 @@
 //! | call | steps | what of the user's runs in it |
 //! |---|---|---|
 //! | [`Scheduler::spawn`], [`Scheduler::submit`] | lock-free: retries only if it interrupted the same step | [`Platform::unpark`] |
-//! | [`Scheduler::cancel`] | lock-free | [`Platform::unpark`], or [`Waker::wake`](core::task::Waker::wake) of a registered waker |
+//! | [`Scheduler::cancel`] | lock-free | [`Platform::unpark`], or [`Waker::wake`](core::task::Waker::wake) of a registered waker; [`Platform::slots_freed`] |
 //! | [`Scheduler::is_closed`], [`Scheduler::figures`] | loads | nothing |
 //! | [`Scheduler::close`] | lock-free, one `unpark` per sleeper | [`Platform::unpark`], [`Platform::slots_freed`] |
 //!
@@ -132,7 +132,7 @@ pub trait Storage {
 pub struct Parts<S: Storage> {
     /// The slots. The last [`Parts::reserve`] of them are for callers from outside alone.
     pub slots: S::Slots,
-    /// How many slots are set aside, at most [`MAX_RESERVE`](crate::arena::MAX_RESERVE): see
+    /// How many slots are set aside, at most [`MAX_RESERVE`]: see
     /// [`Scheduler::spawn_reserved`].
     pub reserve: usize,
     /// The injector's entries: a power of two, at least as many as slots.
@@ -195,7 +195,7 @@ impl<const N: usize> Seat<[deque::Slot; N]> {
 ///
 /// On 64-bit targets that is about 136 bytes per slot, and per worker 8 bytes per word of its deque
 /// and 640 more; each [`Worker`] has 2 KiB on its stack besides. Of the slots, a quarter
-/// may be kept by workers that are awake, out of everybody else's reach.
+/// (or two per worker) may be kept by workers that are awake, out of everybody else's reach.
 #[derive(Debug)]
 pub struct Fixed<const WORKERS: usize, const SLOTS: usize, const DEQUE: usize>;
 
@@ -211,7 +211,7 @@ impl<const W: usize, const N: usize, const D: usize> Storage for Fixed<W, N, D> 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Figures {
-    /// How many slots there are.
+    /// How many slots there are, without those set aside; so in the next figure.
     pub slots: usize,
     /// The most slots that were in use, or within some worker's reach alone, at once.
     pub slots_high_water: usize,
@@ -278,7 +278,7 @@ pub enum StorageError {
         /// The largest number that would do.
         most: usize,
     },
-    /// More slots are set aside than there are, or than [`MAX_RESERVE`](crate::arena::MAX_RESERVE).
+    /// More slots are set aside than there are, or than [`MAX_RESERVE`].
     Reserve {
         /// How many are to be set aside.
         reserve: usize,
@@ -406,8 +406,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         &self.platform
     }
 
-    /// How full it is. Loads, as many as there are words of sleepers; wait-free but for
-    /// [`Injector::len`].
+    /// How full it is. Loads: one per word of sleepers, and those of [`Injector::len`].
     pub fn figures(&self) -> Figures {
         Figures {
             slots: self.arena.capacity(),
@@ -544,7 +543,7 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         }
     }
 
-    /// How many free slots each worker may keep for itself: all together a quarter.
+    /// How many free slots each worker may keep for itself: all together a quarter (or two each).
     pub(crate) fn magazine_limit(&self) -> usize {
         self.arena.capacity() / (4 * self.workers().max(1))
     }
@@ -552,7 +551,13 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
     /// Gives a slot back that no worker has at hand, and tells those who starve.
     pub(crate) fn give_to_everybody(&self, index: SlotIndex) {
         self.arena.give_shared(index);
-        // Either this sees who starves, or who starves sees the slot.
+        self.tell_starving();
+    }
+
+    /// Tells those who starve that slots have just come within everybody's reach.
+    pub(crate) fn tell_starving(&self) {
+        // Pairs with the fence in `enter_starvation`: either this sees who starves, or who starves sees
+        // the slots.
         // Left out: both miss each other. Model: scheduler::who_starves_is_told_of_a_slot_that_a_handle_kept.
         if !broken!("scheduler.give.fence") {
             self.platform.publisher_fence();
@@ -578,9 +583,10 @@ impl<S: Storage, P: Platform + Unwind> Scheduler<S, P> {
         // Relaxed: ordered by the fence that follows.
         self.starving
             .fetch_add(1, order!("scheduler.starve", Relaxed));
+        // The sleeper's fence, not the publisher's: those who give slots back have that one.
         // Left out: it misses the slot, and is missed. Model: scheduler::who_starves_is_told_of_a_slot_that_a_handle_kept.
         if !broken!("scheduler.starve.fence") {
-            self.platform.publisher_fence();
+            self.platform.sleeper_fence();
         }
     }
 

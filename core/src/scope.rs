@@ -5,6 +5,9 @@
 //! atomic read-modify-write. The latch starts with a large bias, which the owner takes back when its
 //! body has ended, together with its own count; only from then on can the latch reach zero.
 //!
+//! (On 32-bit targets the bias is about a million: there a scope of which thieves end more tasks than that before its body
+//! has ended trips an assertion of debug builds, and no more.)
+//!
 //! The scope's place in the ancestry (see `task`) is a slot that it holds while it is open. If there
 //! is none free, its tasks are run at once by whoever spawns them.
 
@@ -98,13 +101,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// While it waits, the worker helps with the scope's tasks and their descendants only. A panic
     /// of the body, or else the first panic of a task, goes on after all are done.
     pub fn scope<'scope, R>(&self, body: impl FnOnce(&Scope<'scope, S, P>) -> R) -> R {
-        self.open_scope(self.take_slot(), body, |scope| {
-            self.wait_for(
-                scope.frame,
-                || scope.latch.is_done(),
-                || scope.latch.register(self.id()),
-            );
-        })
+        self.open_scope(self.take_slot(), body)
     }
 
     /// Calls `task` once on each of the first `workers` workers and on this one, and waits until
@@ -119,51 +116,46 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     where
         F: for<'x> Fn(&Worker<'x, S, P>) + Sync,
     {
-        let all = || (0..workers).filter_map(WorkerId::new);
-        let Some(frame) = self.take_slot() else {
-            return Err(self.scheduler().arena.exhausted());
+        let others = || {
+            let all = (0..workers).filter_map(WorkerId::new);
+            all.filter(|&id| id != self.id())
         };
-        // All or nothing: a list of the slots for the others, through their links.
-        let mut slots = SlotList::default();
-        for _ in all().filter(|&id| id != self.id()) {
-            match self.take_slot() {
-                Some(index) => slots.push(&self.scheduler().arena, index),
-                None => {
-                    while let Some(index) = slots.pop(&self.scheduler().arena) {
-                        self.give_slot(index);
-                    }
-                    self.give_slot(frame);
-                    return Err(self.scheduler().arena.exhausted());
+        let mut slots = self
+            .take_slots(1 + others().count())
+            .ok_or_else(|| self.scheduler().arena.exhausted())?;
+        let frame = slots.pop(&self.scheduler().arena);
+        self.open_scope(frame, |scope| {
+            for target in others() {
+                let call = |_: &Scope<'_, S, P>, worker: &Worker<'_, S, P>| task(worker);
+                if let Some(index) = slots.pop(&self.scheduler().arena) {
+                    self.post(target, scope.fill(self, index, call));
                 }
             }
-        }
-        self.open_scope(
-            Some(frame),
-            |scope| {
-                for target in all().filter(|&id| id != self.id()) {
-                    let call = |_: &Scope<'_, S, P>, worker: &Worker<'_, S, P>| task(worker);
-                    if let Some(index) = slots.pop(&self.scheduler().arena) {
-                        self.post(target, scope.fill(self, index, call));
-                    }
-                }
-                task(self);
-            },
-            |scope| {
-                self.wait_for(
-                    scope.frame,
-                    || scope.latch.is_done(),
-                    || scope.latch.register(self.id()),
-                );
-            },
-        );
+            task(self);
+        });
         Ok(())
+    }
+
+    /// So many slots, or none.
+    fn take_slots(&self, count: usize) -> Option<SlotList> {
+        let arena = &self.scheduler().arena;
+        let mut slots = SlotList::default();
+        for _ in 0..count {
+            let Some(index) = self.take_slot() else {
+                while let Some(index) = slots.pop(arena) {
+                    self.give_slot(index);
+                }
+                return None;
+            };
+            slots.push(arena, index);
+        }
+        Some(slots)
     }
 
     fn open_scope<'scope, R>(
         &self,
         slot: Option<SlotIndex>,
         body: impl FnOnce(&Scope<'scope, S, P>) -> R,
-        wait: impl FnOnce(&Scope<'scope, S, P>),
     ) -> R {
         let outer = self.frame();
         let depth = self.depth_below(outer);
@@ -187,7 +179,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
             scope: PhantomData,
         };
         let result = self.within(scope.frame, || P::catch(|| body(&scope)));
-        self.finish_scope(&scope, wait);
+        self.finish_scope(&scope);
         if let Some(index) = slot {
             self.give_slot(index);
         }
@@ -203,11 +195,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         }
     }
 
-    fn finish_scope<'scope>(
-        &self,
-        scope: &Scope<'scope, S, P>,
-        wait: impl FnOnce(&Scope<'scope, S, P>),
-    ) {
+    fn finish_scope(&self, scope: &Scope<'_, S, P>) {
         if !scope.open {
             return;
         }
@@ -216,7 +204,11 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         let share = BIAS.wrapping_add_signed(-scope.own.get());
         let waiter = scope.latch.done(share);
         debug_assert_eq!(waiter, None, "only the owner waits");
-        wait(scope);
+        self.wait_for(
+            scope.frame,
+            || scope.latch.is_done(),
+            || scope.latch.register(self.id()),
+        );
     }
 }
 

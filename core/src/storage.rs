@@ -3,7 +3,7 @@
 /// A slice that is always the same one: the `unsafe` of slots and graph runs rests on it.
 ///
 /// Deques, injectors and idle sets by themselves are content with any `AsRef<[T]>`: one that gives
-/// now this slice and now that makes them lose words, no more. In a
+/// now this slice and now that makes them lose words or go round for ever, no more. In a
 /// [`Scheduler`](crate::scheduler::Scheduler) a lost or doubled word is a closure that is called twice,
 /// or after its stack frame is gone.
 ///

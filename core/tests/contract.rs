@@ -20,6 +20,7 @@ struct Desk {
     unhandled: AtomicUsize,
     has_clock: bool,
     reads: AtomicUsize,
+    freed: AtomicUsize,
 }
 
 impl Desk {
@@ -44,6 +45,10 @@ impl Platform for Desk {
     fn unpark(&self, worker: WorkerId) {
         self.tokens.lock().unwrap()[worker.index()] = true;
         self.unparked.notify_all();
+    }
+
+    fn slots_freed(&self, _: bool) {
+        self.freed.fetch_add(1, SeqCst);
     }
 
     /// If there is a clock, a millisecond passes between two looks.
@@ -351,4 +356,28 @@ fn panic_in_a_scope() {
     }));
     drop(caught);
     worker.run_one();
+}
+
+/// Slots that a worker had kept come within reach, and who starves for one is told.
+#[test]
+fn who_starves_is_told_of_what_a_worker_had_kept() {
+    for leaves in [false, true] {
+        let pair = pair::<32>();
+        let held: Vec<_> = (0..30).map(|_| pair.reserve().unwrap()).collect();
+        let worker = pair.worker(ZERO, &[ONE]).unwrap();
+        pair.spawn(|_| ()).unwrap();
+        pair.spawn(|_| ()).unwrap();
+        pair.enter_starvation();
+        assert!(pair.reserve().is_err());
+        assert!(worker.run_one() && worker.run_one());
+        if leaves {
+            drop(worker);
+        } else {
+            assert!(!worker.run_one());
+        }
+        assert!(pair.platform().freed.load(SeqCst) > 0);
+        assert!(pair.reserve().is_ok());
+        pair.leave_starvation();
+        drop(held);
+    }
 }

@@ -219,7 +219,11 @@ fn sources_in(folder: &Path, sources: &mut Vec<String>) {
         if path.is_dir() {
             sources_in(&path, sources);
         } else {
-            sources.push(fs::read_to_string(path).unwrap());
+            let source = fs::read_to_string(path).unwrap();
+            // What there is in model builds only is not linked.
+            if !source.contains("\n#![cfg(pinfold_loom)]\n") {
+                sources.push(source);
+            }
         }
     }
 }

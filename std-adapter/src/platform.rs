@@ -126,7 +126,7 @@ impl Platform for Threads {
     }
 }
 
-// SAFETY: `catch_unwind` catches what unwinds.
+// SAFETY: `catch_unwind` catches what unwinds, and the methods of `Platform` above do not.
 unsafe impl Unwind for Threads {
     type Panic = PanicPayload;
 

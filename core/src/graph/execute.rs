@@ -58,41 +58,48 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
             });
         }
         run.begin(plan);
-        let run = &*run;
-        let Some(slot) = self.take_slot() else {
-            Execution {
-                plan,
-                run,
-                body,
-                slot: None,
-            }
-            .start(self);
-            self.report_sinks();
-            return Ok(());
+        let mut execution = Execution {
+            plan,
+            run: &*run,
+            body,
+            slot: None,
         };
+        match self.take_slot() {
+            Some(slot) => {
+                execution.slot = Some(slot);
+                self.execute_in(slot, execution);
+                self.give_slot(slot);
+            }
+            None => {
+                execution.start(self);
+                self.report_sinks();
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through a run that others may join, by what stands in `slot`, and waits for its end.
+    fn execute_in<G, N, B>(&self, slot: SlotIndex, execution: Execution<'_, G, N, B>)
+    where
+        G: Stable<u32> + Sync,
+        N: Stable<Node> + Sync,
+        B: for<'w> Fn(&Worker<'w, S, P>, &Run<N>, NodeIndex) -> Outcome + Sync,
+    {
         let (outer, frame) = (self.frame(), Frame::of(slot));
         let memory = self.scheduler().arena.slot(slot);
         memory.label(Kind::Run, outer, self.depth_below(outer));
-        let execution = Execution {
-            plan,
-            run,
-            body,
-            slot: Some(slot),
-        };
         let go_on = move |worker: &Worker<'_, S, P>, node| {
             execution.go_on(&mut Ready::new(&execution, worker), node);
         };
-        // SAFETY: 1. the slot was just taken. 2. `wait_for` below does not return before the last
-        // node has ended, and what `go_on` borrows outlives this call. 3. four words fit.
+        // SAFETY: 1. the caller has just taken the slot. 2. `wait_for` below does not return before the
+        // last node has ended, and what `go_on` borrows outlives this call. 3. four words fit.
         unsafe { memory.store_run::<Worker<'_, S, P>, _>(go_on) };
         self.within(frame, || execution.start(self));
         self.wait_for(
             frame,
-            || run.pending.is_done(),
-            || run.pending.register(self.id()),
+            || execution.run.pending.is_done(),
+            || execution.run.pending.register(self.id()),
         );
-        self.give_slot(slot);
-        Ok(())
     }
 }
 
@@ -120,7 +127,7 @@ impl<G: Stable<u32>, N: Stable<Node>, B> Execution<'_, G, N, B> {
     {
         let node = Cell::new(node);
         while let Err(panic) = P::catch(|| self.go_on_from(ready, &node)) {
-            // Only `body` calls what may panic; its node has not ended.
+            // Only `body` may panic (the platform does not, a duty of `Unwind`); its node has not ended.
             contain::<P>(|| ready.worker.scheduler().platform.unhandled(panic));
             match self.end(ready, node.get(), Outcome::Failed) {
                 Some(next) => node.set(next),
@@ -193,7 +200,7 @@ impl<G: Stable<u32>, N: Stable<Node>, B> Execution<'_, G, N, B> {
 }
 
 /// Collects the nodes that became ready together: the first is kept, the others are published.
-struct Ready<'e, 'r, 'w, 's, G, N, B, S: Storage, P> {
+struct Ready<'e, 'r, 'w, 's, G, N, B, S: Storage, P: Platform + Unwind> {
     execution: &'e Execution<'r, G, N, B>,
     worker: &'w Worker<'s, S, P>,
     first: Option<NodeIndex>,

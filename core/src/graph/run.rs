@@ -206,7 +206,8 @@ impl<S: Stable<Node>> Run<S> {
         self.nodes.as_ref().len()
     }
 
-    /// How `node` ended in the last execution; `None` if there was none, or no such node.
+    /// How `node` ended in the last execution; `None` if there was none, or no such node. Meaningful when
+    /// that has ended: before, [`Outcome::Ok`] may also mean that the node has not.
     pub fn outcome(&self, node: NodeIndex) -> Option<Outcome> {
         // Relaxed: the execution's end was acquired by who waited for it.
         let verdict = self

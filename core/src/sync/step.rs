@@ -4,6 +4,8 @@
 //! whose ordering was named with `order!`; what a test does to atomics of its own is none. An
 //! exchange has two names and is one step.
 
+#![cfg(pinfold_loom)]
+
 use core::cell::{Cell, RefCell};
 use core::sync::atomic::Ordering;
 use std::rc::Rc;

@@ -42,7 +42,7 @@ pub(super) enum Found {
     Closed,
 }
 
-impl<S: Storage, P> Worker<'_, S, P> {
+impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// The oldest of what was taken out of the mailbox.
     pub(super) fn next_mail(&self) -> Option<SlotIndex> {
         let index = self.mail.get().checked_sub(1)?;
@@ -219,7 +219,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
     /// Sleeps until woken, unless there is work or the scheduler is closed.
     fn sleep(&self) -> Slept<Found> {
         let scheduler = self.scheduler;
-        scheduler.arena.empty(&self.magazine);
+        self.share_slots();
         scheduler.idle.sleep(&scheduler.platform, self.id, || {
             if let Some(word) = self.find_elsewhere() {
                 return Some(Found::Word(word));

@@ -28,7 +28,7 @@ use crate::task::{Context, Frame, Kind, SlotIndex, fits};
 use find::Found;
 
 /// One executing agent of a [`Scheduler`].
-pub struct Worker<'s, S: Storage, P> {
+pub struct Worker<'s, S: Storage, P: Platform + Unwind> {
     scheduler: &'s Scheduler<S, P>,
     owner: Owner<'s, S::DequeSlots>,
     pub(crate) pending: Pending,
@@ -125,7 +125,7 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
     /// Never sleeps by itself; the task may.
     pub fn run_one(&self) -> bool {
         let Some(word) = self.find() else {
-            self.scheduler.arena.empty(&self.magazine);
+            self.share_slots();
             return false;
         };
         self.run(word);
@@ -202,6 +202,14 @@ impl<'s, S: Storage, P: Platform + Unwind> Worker<'s, S, P> {
         if self.magazine.is_worth_sharing() {
             self.scheduler.arena.empty(&self.magazine);
             self.scheduler.platform.slots_freed(false);
+        }
+    }
+
+    /// Puts all slots that this worker has kept within everybody's reach.
+    fn share_slots(&self) {
+        if !self.magazine.is_empty() {
+            self.scheduler.arena.empty(&self.magazine);
+            self.scheduler.tell_starving();
         }
     }
 
@@ -430,7 +438,7 @@ impl<S: Storage, P: Platform + Unwind> Context for Worker<'_, S, P> {
     }
 }
 
-impl<S: Storage, P> Drop for Worker<'_, S, P> {
+impl<S: Storage, P: Platform + Unwind> Drop for Worker<'_, S, P> {
     fn drop(&mut self) {
         // The seat's next worker finds its mail where this one found it.
         let arena = &self.scheduler.arena;
@@ -439,11 +447,11 @@ impl<S: Storage, P> Drop for Worker<'_, S, P> {
                 seat.mailbox.post(arena, index);
             }
         }
-        arena.empty(&self.magazine);
+        self.share_slots();
     }
 }
 
-impl<S: Storage, P> fmt::Debug for Worker<'_, S, P> {
+impl<S: Storage, P: Platform + Unwind> fmt::Debug for Worker<'_, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
             .field("id", &self.id)

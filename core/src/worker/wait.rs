@@ -18,8 +18,8 @@
 //! wherever it is queued. Take a waiter none of whose descendants wait. What it waits for is not
 //! running, so it is queued, hence on a shelf or claimable. It would have found it: it looked
 //! at all shelves after it had announced itself, and whoever puts a task on a shelf wakes the waiters
-//! afterwards. (A node of another run stays in the deque if no slot is free to carry it to the shelf:
-//! size the arena with that in mind.)
+//! afterwards. (A node of another run, and what is older in the deque, stays there if no slot is free to
+//! carry it to the shelf: size the arena with that in mind.)
 //!
 //! **Mail is the exception** to "descendants only": a broadcast waits for every worker, so workers
 //! that wait for each other's broadcasts must serve them. Its closure may therefore run on top of
@@ -93,7 +93,7 @@ impl<S: Storage, P: Platform + Unwind> Worker<'_, S, P> {
         if let Some(word) = cleared {
             return Some(Some(word));
         }
-        scheduler.arena.empty(&self.magazine);
+        self.share_slots();
         scheduler.idle.wait(&scheduler.platform, self.id, || {
             if done() {
                 return Some(None);

@@ -17,7 +17,17 @@ const UNREACHED: [(&str, &str); 3] = [
 
 /// Claims of what cannot be called from outside of core: the operation that calls it, and one of its
 /// steps.
-const WITHIN: [(&str, &str, &str); 3] = [
+const WITHIN: [(&str, &str, &str); 5] = [
+    (
+        "injector::first_free",
+        "injector::push",
+        "injector.push.entry",
+    ),
+    (
+        "injector::first_filled",
+        "injector::pop",
+        "injector.pop.entry",
+    ),
     ("mailbox::post", "scope::spawn_on", "mailbox.post.exchange"),
     ("mailbox::take_all", "scope::scope", "mailbox.take.swap"),
     ("mailbox::any", "scope::scope", "mailbox.any.link"),

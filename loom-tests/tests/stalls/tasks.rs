@@ -110,7 +110,7 @@ fn submitted(pair: &Pair) -> Ticket<u32> {
     pair.submit(|_| 9).expect("there is room")
 }
 
-const VICTIMS: [(&str, Body<Pair>); 14] = [
+const VICTIMS: [(&str, Body<Pair>); 15] = [
     ("handle::submit", |pair, probe| {
         let _ = probe.run("handle::submit", || pair.submit(|_| 9));
     }),
@@ -157,6 +157,12 @@ const VICTIMS: [(&str, Body<Pair>); 14] = [
     }),
     ("scheduler::spawn", |pair, probe| {
         let _ = probe.run("scheduler::spawn", || pair.spawn(|_| ()));
+    }),
+    ("scheduler::spawn_reserved", |pair, probe| {
+        probe.run("scheduler::spawn_reserved", || {
+            // SAFETY: the task borrows nothing.
+            let _ = unsafe { pair.spawn_reserved(|_| ()) };
+        });
     }),
     ("scheduler::close", |pair, probe| {
         pair.enter_starvation();

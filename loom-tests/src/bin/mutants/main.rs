@@ -12,7 +12,7 @@
 mod models;
 mod sites;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -65,7 +65,28 @@ struct Tally {
     faults: Vec<String>,
 }
 
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} mutants, {} killed, {} argued, {} survived",
+            self.mutants, self.killed, self.argued, self.survived
+        )
+    }
+}
+
 impl Tally {
+    /// The sum of both; the faults stay where they are.
+    fn and(&self, other: &Tally) -> Tally {
+        Tally {
+            mutants: self.mutants + other.mutants,
+            killed: self.killed + other.killed,
+            argued: self.argued + other.argued,
+            survived: self.survived + other.survived,
+            faults: Vec::new(),
+        }
+    }
+
     fn count(&mut self, mutant: &Mutant, fate: &Fate) {
         self.mutants += 1;
         match fate {
@@ -267,18 +288,10 @@ fn run(part: &str) -> Result<usize, String> {
     if !part.is_empty() {
         println!("only sites whose name contains `{part}`:");
     }
-    println!(
-        "steps left out: {} mutants, {} killed, {} survived",
-        left_out.mutants, left_out.killed, left_out.survived
-    );
-    println!(
-        "mutants: {} sites, {} mutants, {} killed, {} argued, {} survived",
-        orderings.len(),
-        weakened.mutants,
-        weakened.killed,
-        weakened.argued,
-        weakened.survived
-    );
+    println!("orderings: {} sites, {weakened}", orderings.len());
+    println!("steps: {} sites, {left_out}", steps.len());
+    let all = weakened.and(&left_out);
+    println!("mutants: {} sites, {all}", orderings.len() + steps.len());
     Ok(faults.len())
 }
 
