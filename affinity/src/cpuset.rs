@@ -75,6 +75,21 @@ impl CpuSet {
         absent
     }
 
+    /// Adds all of `first..=last`, a word at a time: a list may name all CPUs over and over.
+    fn insert_range(&mut self, first: CpuId, last: CpuId) {
+        let ((low, from), (high, to)) = (position(first), position(last));
+        if self.words.len() <= high {
+            self.words.resize(high + 1, 0);
+        }
+        // `from` has its one bit where the range begins, `to` where it ends.
+        let (from, to) = (!(from - 1), to | (to - 1));
+        for (index, word) in self.words.iter_mut().enumerate().take(high + 1).skip(low) {
+            let begins = if index == low { from } else { u64::MAX };
+            let ends = if index == high { to } else { u64::MAX };
+            *word |= begins & ends;
+        }
+    }
+
     /// Takes `cpu` out; returns whether it was present.
     ///
     /// ```
@@ -371,7 +386,8 @@ impl FromStr for CpuSet {
         let mut column = 1 + text.len() - text.trim_ascii_start().len();
         let mut set = CpuSet::new();
         for item in list.split(',') {
-            set.extend(parse_range(item, column)?);
+            let (first, last) = parse_range(item, column)?.into_inner();
+            set.insert_range(first, last);
             column += item.len() + 1;
         }
         Ok(set)

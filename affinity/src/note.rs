@@ -115,6 +115,11 @@ pub enum Note {
         /// How many CPUs.
         cpus: usize,
     },
+    /// There was more to note than anybody reads, or than memory should hold.
+    Omitted {
+        /// How many notes were left out.
+        notes: usize,
+    },
     /// The affinity mask could not be read: every CPU of the machine is taken as allowed.
     NoMask,
     /// The affinity mask and the cpuset share no CPU; the mask was believed.
@@ -133,6 +138,7 @@ impl fmt::Display for Note {
             Note::OneNodeAssumed => f.write_str("no NUMA node is known; taken as one node 0"),
             Note::NoDistances => f.write_str("the distances between nodes are unknown"),
             Note::Flat { cpus } => write!(f, "only the number of CPUs is known: {cpus}"),
+            Note::Omitted { notes } => write!(f, "{notes} more notes are left out"),
             Note::NoMask => {
                 f.write_str("the affinity mask is unknown; every CPU is taken as allowed")
             }
@@ -191,5 +197,34 @@ impl Note {
             // `fmt` writes the others.
             _ => Ok(()),
         }
+    }
+}
+
+/// The most notes that are kept: each may hold two sets of 8 KiB.
+const NOTES_MAX: usize = 1024;
+
+/// Notes as they are made. Bounded, for a hostile tree gives rise to one for each of its files.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    kept: Vec<Note>,
+    omitted: usize,
+}
+
+impl Notes {
+    pub(crate) fn push(&mut self, note: Note) {
+        if self.kept.len() < NOTES_MAX {
+            self.kept.push(note);
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    pub(crate) fn into_vec(mut self) -> Vec<Note> {
+        if self.omitted > 0 {
+            self.kept.push(Note::Omitted {
+                notes: self.omitted,
+            });
+        }
+        self.kept
     }
 }

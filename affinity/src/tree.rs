@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use crate::cpuset::{CpuListError, CpuSet};
-use crate::note::Note;
+use crate::note::{Note, Notes};
 
 /// The largest file that is read. A list of 65536 single CPUs is under 400 KiB.
 const FILE_LIMIT_BYTES: u64 = 1 << 20;
@@ -15,14 +15,14 @@ const FILE_LIMIT_BYTES: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Tree {
     root: PathBuf,
-    pub(crate) notes: Vec<Note>,
+    pub(crate) notes: Notes,
 }
 
 impl Tree {
     pub(crate) fn new(root: &Path) -> Self {
         Tree {
             root: root.to_path_buf(),
-            notes: Vec::new(),
+            notes: Notes::default(),
         }
     }
 

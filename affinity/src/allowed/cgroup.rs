@@ -87,7 +87,11 @@ enum Controller {
     Cpu,
 }
 
-#[derive(Debug)]
+/// More mounts of control groups than any process has (one per controller, some twice); each
+/// costs a walk up to its mount point.
+const MOUNTS_MAX: usize = 64;
+
+#[derive(Debug, PartialEq, Eq)]
 struct Mount {
     controller: Controller,
     /// Which group of the hierarchy is seen at `point`.
@@ -126,11 +130,14 @@ impl Line<'_> {
         let has = |name| self.options.split(',').any(|option| option == name);
         let mut push = |controller| {
             let (group, point) = (self.group.to_owned(), self.point.to_owned());
-            mounts.push(Mount {
+            let mount = Mount {
                 controller,
                 group,
                 point,
-            });
+            };
+            if mounts.len() < MOUNTS_MAX && !mounts.contains(&mount) {
+                mounts.push(mount);
+            }
         };
         match self.kind {
             "cgroup2" => push(Controller::Unified),

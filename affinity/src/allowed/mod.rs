@@ -245,7 +245,7 @@ impl Allowed {
         let memory_nodes = limits
             .memory_nodes
             .map(|set| set.iter().map(NodeId::from).collect());
-        let notes = std::mem::take(&mut tree.notes);
+        let notes = std::mem::take(&mut tree.notes).into_vec();
         Allowed {
             cpus,
             quota: limits.quota,

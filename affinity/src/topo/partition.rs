@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cpuset::{CpuId, CpuSet};
-use crate::note::{Level, Note};
+use crate::note::{Level, Note, Notes};
 
 /// The members of one level. Invariant: they are disjoint, and `of` names the one of each CPU.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Partition {
 
     /// Takes `cpu`'s own word for whom it shares with. Call in ascending order of CPUs; `claimed`
     /// holds online CPUs only.
-    pub(super) fn claim(&mut self, cpu: CpuId, claimed: Option<CpuSet>, notes: &mut Vec<Note>) {
+    pub(super) fn claim(&mut self, cpu: CpuId, claimed: Option<CpuSet>, notes: &mut Notes) {
         let member = self.of.get(&cpu).map(|&index| self.sets[index].clone());
         let Some(claimed) = claimed else {
             if member.is_none() {
@@ -76,7 +76,7 @@ impl Partition {
     }
 
     /// One note for all CPUs that no claim and no key has placed.
-    pub(super) fn report_unknown(&self, notes: &mut Vec<Note>) {
+    pub(super) fn report_unknown(&self, notes: &mut Notes) {
         // A CPU without a claim of its own may have been claimed by a later one.
         let cpus = self.unknown.difference(&self.taken);
         if !cpus.is_empty() {

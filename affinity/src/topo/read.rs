@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::partition::Partition;
 use super::{Cpu, Node, Topology, TopologyError};
 use crate::cpuset::{CpuId, CpuSet};
-use crate::note::{Level, NodeId, Note};
+use crate::note::{Level, NodeId, Note, Notes};
 use crate::tree::Tree;
 
 const CPU_DIR: &str = "sys/devices/system/cpu";
@@ -14,6 +14,9 @@ const NODE_DIR: &str = "sys/devices/system/node";
 
 /// No kernel has more nodes (`MAX_NUMNODES` is 1024 at most); bounds the distance matrix.
 const NODES_MAX: usize = 1024;
+
+/// No CPU has more caches (the kernel tells four or five); bounds what links can make of one tree.
+const CACHES_MAX: usize = 64;
 
 pub(super) fn from_root(root: &Path) -> Result<Topology, TopologyError> {
     let unreadable = |source| TopologyError::Root {
@@ -175,7 +178,7 @@ impl Levels {
     }
 
     /// Places the CPUs that made no believable claim: by their ids, cores at last alone.
-    fn place_the_rest(&mut self, ids: &BTreeMap<CpuId, Ids>, notes: &mut Vec<Note>) {
+    fn place_the_rest(&mut self, ids: &BTreeMap<CpuId, Ids>, notes: &mut Notes) {
         if !self.split.is_empty() {
             notes.push(Note::SiblingsSplit {
                 cpus: std::mem::take(&mut self.split),
@@ -194,7 +197,7 @@ impl Levels {
         self.core.group_unknown(Some);
     }
 
-    fn finish(self, found: Found, notes: Vec<Note>) -> Topology {
+    fn finish(self, found: Found, notes: Notes) -> Topology {
         let (package, die) = (self.package.finish(), self.die.finish());
         let (l3, l2, core) = (self.l3.finish(), self.l2.finish(), self.core.finish());
         let cpu = |id| Cpu {
@@ -215,7 +218,7 @@ impl Levels {
             l3: l3.sets,
             l2: l2.sets,
             cores: core.sets,
-            notes,
+            notes: notes.into_vec(),
         }
     }
 }
@@ -229,7 +232,9 @@ struct Caches {
 fn read_caches(tree: &mut Tree, cpu: CpuId, online: &CpuSet) -> Caches {
     let mut caches = Caches::default();
     let dir = cpu_dir(cpu).join("cache");
-    for index in tree.numbered(&dir, "index") {
+    let mut indices = tree.numbered(&dir, "index");
+    indices.truncate(CACHES_MAX);
+    for index in indices {
         let dir = dir.join(format!("index{index}"));
         let slot = match tree.number(dir.join("level")) {
             Some(2) => &mut caches.l2,

@@ -7,6 +7,8 @@
 //! Two formats are read: our own TOML ([`toml_file`]) and WfCommons JSON ([`wfcommons`]).
 
 pub mod error;
+#[cfg(test)]
+mod fuzz;
 pub mod toml_file;
 pub mod wfcommons;
 

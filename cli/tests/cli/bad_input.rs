@@ -231,3 +231,17 @@ fn an_incomplete_command_line_is_refused() {
     assert_refused(&ground, &ground.pinfold(&["run"]), "<FILE>|--help");
     assert_refused(&ground, &ground.pinfold(&["walk"]), "walk|--help");
 }
+
+#[test]
+fn a_recording_cut_at_any_byte_is_refused_as_a_whole() {
+    let a = r#"{"id": "a", "parents": [], "children": []}"#;
+    let whole = recording(a, r#"{"id": "a", "runtimeInSeconds": 0.0}"#);
+    let ground = Ground::new();
+    for end in 0..whole.len() {
+        ground.write("cut.json", &whole[..end]);
+        let finished = ground.pinfold(&["run", "cut.json"]);
+        assert_refused(&ground, &finished, "cut.json:");
+    }
+    ground.write("cut.json", &whole);
+    assert_eq!(ground.pinfold(&["run", "cut.json"]).status, Some(0));
+}
