@@ -36,7 +36,7 @@ fn any_limits() -> impl Strategy<Value = Vec<(String, String)>> {
 }
 
 proptest! {
-    #![proptest_config(one_in(2))]
+    #![proptest_config(one_in(4))]
 
     #[test]
     fn limits_that_make_no_sense_leave_a_usable_machine(

@@ -1,7 +1,7 @@
 //! Hostile input: texts, recorded machines and control groups that nobody in their senses writes.
 //!
 //! Whatever is given, nothing panics, what is accepted keeps the invariants that the documentation
-//! promises, and memory stays within a bound. `PROPTEST_CASES=20000 cargo test -p pinfold-affinity --test
+//! promises, and memory stays within a bound. `PROPTEST_CASES=1000 cargo test -p pinfold-affinity --test
 //! fuzz` looks longer: every property takes a share of that number.
 
 #[allow(dead_code, reason = "the crate's own tests use more of it")]

@@ -282,7 +282,7 @@ pub fn check(tree: &Machine) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(one_in(2))]
+    #![proptest_config(one_in(4))]
 
     #[test]
     fn a_broken_machine_is_read_as_some_machine_or_none(
@@ -316,7 +316,7 @@ fn thousands_of_contradictions_are_summed_up() {
         threads: 1,
     });
     let cpu = |id: usize| tree.path(&format!("sys/devices/system/cpu/cpu{id}"));
-    for (id, mask) in [(0, "5".repeat(2048)), (1, "f".repeat(2048))] {
+    for (id, mask) in [(0, "5".repeat(1024)), (1, "f".repeat(1024))] {
         let groups: Vec<_> = mask
             .as_bytes()
             .chunks(8)
@@ -331,18 +331,18 @@ fn thousands_of_contradictions_are_summed_up() {
         }
         tree.remove_cpu_file(id, "topology/core_id");
     }
-    for id in 2..8192 {
+    for id in 2..4096 {
         symlink(cpu(id % 2), cpu(id)).unwrap();
     }
     let begun = Instant::now();
     let (topology, peak) = peak_bytes(|| tree.topology());
     println!(
-        "8192 CPUs: {peak} bytes, {:?}, {} notes",
+        "4096 CPUs: {peak} bytes, {:?}, {} notes",
         begun.elapsed(),
         topology.notes().len()
     );
     assert!(begun.elapsed() < HANG);
-    assert_eq!(topology.cpus().len(), 8192);
+    assert_eq!(topology.cpus().len(), 4096);
     assert!(peak <= READING_BYTES_MAX, "{peak} bytes");
     assert!(topology.notes().len() <= 1100, "{}", topology.notes().len());
     check_topology(&topology).unwrap();
@@ -358,12 +358,12 @@ fn more_caches_than_a_cpu_has_are_not_read() {
         symlink(cache(index % 4), cache(index)).unwrap();
     }
     let cpu = |id: usize| tree.path(&format!("sys/devices/system/cpu/cpu{id}"));
-    for id in 16..512 {
+    for id in 16..256 {
         symlink(cpu(0), cpu(id)).unwrap();
     }
     let begun = Instant::now();
     let topology = tree.topology();
-    println!("512 CPUs with 4000 caches: {:?}", begun.elapsed());
+    println!("256 CPUs with 4000 caches: {:?}", begun.elapsed());
     assert!(begun.elapsed() < HANG, "{:?}", begun.elapsed());
     check_topology(&topology).unwrap();
     let near = topology.cpu(1).and_then(|cpu| cpu.l3);
