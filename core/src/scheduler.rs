@@ -193,8 +193,8 @@ impl<const N: usize> Seat<[deque::Slot; N]> {
 /// Storage in arrays: `WORKERS` (at most [`idle::WORKERS_PER_WORD`]), `SLOTS` tasks (a power of
 /// two), and `DEQUE` words in each worker's deque (a power of two).
 ///
-/// On 64-bit targets that is about 136 bytes per slot, and per worker 8 bytes per word of its deque
-/// and 640 more; each [`Worker`] has 2 KiB on its stack besides. Of the slots, a quarter
+/// On 64-bit targets that is 136 bytes per slot, per worker 8 bytes per word of its deque and 512 more,
+/// and 1152 for all; each [`Worker`] has 2 KiB on its stack besides. Of the slots, a quarter
 /// (or two per worker) may be kept by workers that are awake, out of everybody else's reach.
 #[derive(Debug)]
 pub struct Fixed<const WORKERS: usize, const SLOTS: usize, const DEQUE: usize>;

@@ -15,13 +15,13 @@ use pinfold_core::platform::{Aborting, Platform, WorkerId};
 use pinfold_core::scheduler::Scheduler;
 use support::{Bell, Small, worker};
 
-/// A machine on which nobody sleeps, so that no fence of the idle protocol is needed, and none orders what
-/// the slot's own word must order.
+/// A machine on which nobody sleeps for long, so that no fence of the idle protocol is needed, and neither
+/// fences nor wakes order what the slot's own word must order.
 struct Awake;
 
 impl Platform for Awake {
     fn park(&self, _: WorkerId) {
-        unreachable!("nobody sleeps here");
+        thread::yield_now();
     }
 
     fn unpark(&self, _: WorkerId) {}
@@ -102,5 +102,37 @@ fn a_finished_task_is_followed_when_all_have_let_go() {
         reuse(&scheduler);
         finishing.join().unwrap();
         assert!(is_free_in_the_end(&scheduler), "the slot is lost");
+    });
+}
+
+/// The handle may run the task itself, while another worker meets the entry that was left in the queue
+/// and then uses the slot for a task of its own.
+#[test]
+fn the_last_to_let_go_frees_the_slot() {
+    support::bounded(3, || {
+        let scheduler = Arc::new(Scheduler::<Small<2, 1>, _>::fixed(Aborting(Awake)));
+        let mut ticket = scheduler.submit(|_| 7).unwrap();
+        let other = {
+            let scheduler = scheduler.clone();
+            thread::spawn(move || {
+                scheduler.worker(worker(1), &[]).unwrap().run_one();
+                let next = scheduler.submit(|_| 8);
+                if let Ok(next) = next {
+                    // SAFETY: the ticket is of this scheduler.
+                    assert_eq!(unsafe { scheduler.release(next) }, None);
+                }
+            })
+        };
+        support::start();
+        let own = scheduler.worker(worker(0), &[]).unwrap();
+        // SAFETY: the ticket is of this worker's scheduler.
+        unsafe { own.wait(&mut ticket) };
+        // SAFETY: the ticket is of this scheduler.
+        let ended = unsafe { scheduler.release(ticket) };
+        assert_eq!(ended, Some(Ended::Done(7)));
+        other.join().unwrap();
+        while own.run_one() {}
+        drop(own);
+        assert!(scheduler.reserve().is_ok(), "the slot is lost");
     });
 }

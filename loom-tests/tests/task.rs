@@ -83,38 +83,6 @@ fn a_cancel_wakes_the_waiter() {
     });
 }
 
-/// The handle may run the task itself, while another worker meets the entry that was left in the queue
-/// and then uses the slot for a task of its own.
-#[test]
-fn the_last_to_let_go_frees_the_slot() {
-    support::bounded(3, || {
-        let scheduler = support::scheduler::<2, 1>();
-        let mut ticket = scheduler.submit(|_| 7).unwrap();
-        let other = {
-            let scheduler = scheduler.clone();
-            thread::spawn(move || {
-                scheduler.worker(worker(1), &[]).unwrap().run_one();
-                let next = scheduler.submit(|_| 8);
-                if let Ok(next) = next {
-                    // SAFETY: the ticket is of this scheduler.
-                    assert_eq!(unsafe { scheduler.release(next) }, None);
-                }
-            })
-        };
-        support::start();
-        let own = scheduler.worker(worker(0), &[]).unwrap();
-        // SAFETY: the ticket is of this worker's scheduler.
-        unsafe { own.wait(&mut ticket) };
-        // SAFETY: the ticket is of this scheduler.
-        let ended = unsafe { scheduler.release(ticket) };
-        assert_eq!(ended, Some(Ended::Done(7)));
-        other.join().unwrap();
-        while own.run_one() {}
-        drop(own);
-        assert!(scheduler.reserve().is_ok(), "the slot is lost");
-    });
-}
-
 /// The name of the first task is used when the second may stand in the same slot.
 #[test]
 fn a_stale_task_id_is_rejected() {

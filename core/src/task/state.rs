@@ -122,7 +122,7 @@ impl State {
         // follows the handle's last use; the closure came with the queue. Release: pairs with
         // the Acquire of whoever frees the slot after us, so that our look at the label comes before.
         // Weaker: a slot is reused while another party still reads it (the label: by a ghost).
-        // Model: task::the_last_to_let_go_frees_the_slot.
+        // Model: slot_reuse::the_last_to_let_go_frees_the_slot.
         let (before, after) =
             self.update(order!("task.enter", AcqRel), |state| match state & LIFE {
                 QUEUED => Some((state & !(LIFE | ENTRY)) | RUNNING),
