@@ -3,11 +3,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-use core::sync::atomic::{AtomicU32, Ordering};
-
 use pinfold_core::graph::{Node, Outcome, Plan, Run};
 use pinfold_core::platform::{Platform, Unwind};
 use pinfold_core::scheduler::Storage;
+use pinfold_core::sync::{AtomicU32, Ordering};
 use pinfold_core::worker::Worker;
 
 /// Joins, a scope and a graph. Whether all results were right.

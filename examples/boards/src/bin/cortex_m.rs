@@ -1,6 +1,7 @@
-//! A Cortex-M4 (QEMU's `mps2-an386`) with one worker, and a timer's interrupt that gives it work.
+//! A Cortex-M4 (QEMU's `mps2-an386`) with one worker, and a timer's interrupt that gives it work; and a Cortex-M0
+//! (`microbit`), the same.
 //!
-//! The chip has no 64-bit compare-and-swap, on which the core's deques and arena rest. `portable-atomic` stands in:
+//! The Cortex-M4 has no 64-bit compare-and-swap, on which the core's deques and arena rest, the Cortex-M0 none at all. `portable-atomic` stands in:
 //! by default with a lock, which an interrupt handler must not wait for; here (see `Cargo.toml`) by masking interrupts
 //! for some instructions, which on one core is neither a lock nor seen by anybody.
 //!
@@ -15,7 +16,6 @@
 
 use core::arch::{asm, global_asm};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 #[path = "../../../freestanding/src/every.rs"]
 mod every;
@@ -29,9 +29,13 @@ mod machine {
 use pinfold_core::handle::Ended;
 use pinfold_core::platform::{Aborting, Platform, WorkerId};
 use pinfold_core::scheduler::{Fixed, Scheduler};
+use pinfold_core::sync::{AtomicBool, AtomicU32, Ordering};
 use pinfold_example_boards::work;
 
-static POOL: Scheduler<Fixed<1, 64, 32>, Aborting<Board>> = Scheduler::fixed(Aborting(Board));
+/// The Cortex-M0 has 16 KiB for everything.
+const SLOTS: usize = if cfg!(cortex_m0) { 16 } else { 64 };
+
+static POOL: Scheduler<Fixed<1, SLOTS, 32>, Aborting<Board>> = Scheduler::fixed(Aborting(Board));
 
 global_asm!(
     ".section .vectors, \"a\"",
@@ -47,15 +51,18 @@ global_asm!(
     ".type reset, %function",
     ".globl reset",
     "reset:",
-    // The floating-point unit on.
+    // The floating-point unit on, if there is one.
+    ".if {fpu}",
     "ldr r0, =0xE000ED88",
     "ldr r1, [r0]",
     "orr r1, r1, #0xF00000",
     "str r1, [r0]",
     "dsb",
     "isb",
+    ".endif",
     "bl {main}",
     ".pool",
+    fpu = const !cfg!(cortex_m0) as u32,
     fault = sym fault,
     tick = sym tick,
     main = sym main,
